@@ -1,0 +1,30 @@
+//! The domain of THON and its rules.
+//!
+//! For: everything that is true of an event whatever Docker, nginx or a certificate authority
+//! happen to be: names, roster, configuration, ports, workspaces, the plan, the instance's states,
+//! the event stream, the traits that adapters implement and the orchestrator that knows only them.
+//!
+//! Not for: input and output. Nothing here opens a file, a socket or a process, reads the clock or
+//! draws a random number; those arrive as arguments or behind the traits of [`adapter`].
+
+pub mod adapter;
+pub mod certificate;
+pub mod config;
+pub mod endpoint;
+pub mod event;
+pub mod image;
+pub mod instance;
+pub mod limits;
+pub mod name;
+pub mod orchestrator;
+pub mod plan;
+pub mod port;
+pub mod proxy;
+pub mod roster;
+pub mod sandbox;
+pub mod seat;
+pub mod secret;
+pub mod workspace;
+
+#[cfg(feature = "testing")]
+pub mod testing;

@@ -1,0 +1,469 @@
+//! The orchestrator: from a roster to running instances, knowing only the traits.
+//!
+//! For: the order of things. Seats before specifications, the certificate before the first sandbox,
+//! workspaces before those who use them, one change of the proxy per batch, a check through the
+//! proxy before a URL is given out. One user's failure never stops another's instance.
+//! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
+
+mod launch;
+mod prepare;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub use prepare::Prepared;
+pub use view::InstanceView;
+
+use crate::adapter::{
+    CertificateProvider, Entropy, Failure, FailureKind, ReverseProxy, SandboxRuntime, Store,
+};
+use crate::certificate::{Certificate, CertificateNames};
+use crate::endpoint::{NetworkMode, Port};
+use crate::event::{Event, EventStream};
+use crate::image::ImageRef;
+use crate::instance::InstanceState;
+use crate::limits::Limits;
+use crate::name::{NodeName, UserId};
+use crate::plan::{Action, Plan};
+use crate::port::{PortError, PortRanges};
+use crate::proxy::{ProxyChange, ProxySite, Route, RouteCheck};
+use crate::sandbox::{Health, InjectedFile, ObservedSandbox, Phase, SandboxId};
+use crate::workspace::WorkspaceMode;
+
+/// How many quick questions (a look at a health, the making of a volume) are asked at once.
+const QUESTIONS: usize = 16;
+
+/// What the orchestrator has to know of the configuration.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// The node's name.
+    pub node: NodeName,
+    /// The image of all sandboxes.
+    pub image: ImageRef,
+    /// How sandboxes are created; how they are reached is told by their endpoints.
+    pub network_mode: NetworkMode,
+    /// What a sandbox may use up.
+    pub limits: Limits,
+    /// Where ports come from.
+    pub ports: PortRanges,
+    /// Where workspaces are kept.
+    pub workspace: WorkspaceMode,
+    /// Whether every instance asks for its own password.
+    pub secure: bool,
+    /// Environment variables for all sandboxes, none of them secret.
+    pub environment: BTreeMap<String, String>,
+    /// Files for all sandboxes.
+    pub files: Vec<InjectedFile>,
+    /// How many sandboxes start at once.
+    pub launch_concurrency: usize,
+    /// How long a sandbox may take from its start to its first healthy answer.
+    pub ready_timeout: Duration,
+    /// What the proxy is to serve; nothing where there is no proxy.
+    pub site: Option<SiteSettings>,
+}
+
+/// What the proxy is to serve.
+#[derive(Debug, Clone)]
+pub struct SiteSettings {
+    /// The name or address in the URLs.
+    pub host: String,
+    /// The port for HTTPS.
+    pub https_port: Port,
+    /// The port for plain HTTP.
+    pub http_port: Port,
+    /// What the certificate must cover.
+    pub names: CertificateNames,
+}
+
+/// The adapters that an orchestrator works with.
+#[derive(Clone)]
+pub struct Adapters {
+    /// Runs sandboxes.
+    pub runtime: Arc<dyn SandboxRuntime>,
+    /// Leads browsers to them; used only where [`NodeSettings::site`] is set.
+    pub proxy: Arc<dyn ReverseProxy>,
+    /// Provides the proxy's certificate.
+    pub certificates: Arc<dyn CertificateProvider>,
+    /// Remembers seats.
+    pub store: Arc<dyn Store>,
+    /// Draws passwords.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Who and how.
+#[derive(Debug, Clone, Default)]
+pub struct RunRequest {
+    /// Everyone in the roster.
+    pub roster: Vec<UserId>,
+    /// Those that this run is about, in the order in which they are launched.
+    pub selected: Vec<UserId>,
+    /// Remove the sandboxes of users that are not in the roster.
+    pub prune: bool,
+    /// Replace sandboxes even if nothing about them changed.
+    pub recreate: bool,
+}
+
+/// Why a whole run could not be done. What ran before runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RunError {
+    /// An adapter failed at something that everybody needs.
+    #[error(transparent)]
+    Adapter(#[from] Failure),
+    /// There are not enough ports.
+    #[error(transparent)]
+    Ports(#[from] PortError),
+}
+
+/// What failed for one user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UserFailure {
+    /// Whose.
+    pub user: UserId,
+    /// What.
+    pub failure: Failure,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone)]
+pub struct RunReport {
+    /// What was decided.
+    pub plan: Plan,
+    /// Everyone that the run was about, as they are now.
+    pub instances: Vec<InstanceView>,
+    /// What failed, by user.
+    pub failures: Vec<UserFailure>,
+    /// What kept the proxy from serving, if anything did.
+    pub proxy_failure: Option<Failure>,
+    /// What the proxy had to do.
+    pub proxy_change: Option<ProxyChange>,
+    /// The certificate that the proxy serves.
+    pub certificate: Option<Certificate>,
+    /// Those whose sandbox this run started.
+    pub started: Vec<UserId>,
+}
+
+impl RunReport {
+    /// True if every instance of the run can be used.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.failures.is_empty() && self.proxy_failure.is_none()
+    }
+}
+
+/// Carries plans out.
+#[derive(Clone)]
+pub struct Orchestrator {
+    settings: Arc<NodeSettings>,
+    adapters: Adapters,
+    events: EventStream,
+}
+
+impl Orchestrator {
+    /// Puts an orchestrator together.
+    #[must_use]
+    pub fn new(settings: NodeSettings, adapters: Adapters, events: EventStream) -> Self {
+        Self { settings: Arc::new(settings), adapters, events }
+    }
+
+    /// The stream that everything is said on.
+    #[must_use]
+    pub const fn events(&self) -> &EventStream {
+        &self.events
+    }
+
+    /// The settings it works with.
+    #[must_use]
+    pub fn settings(&self) -> &NodeSettings {
+        &self.settings
+    }
+
+    /// Makes what is there into what is wanted. Running it twice changes nothing the second time;
+    /// interrupting it anywhere and running it again converges.
+    pub async fn run(&self, request: &RunRequest) -> Result<RunReport, RunError> {
+        let prepared = self.prepare(request).await?;
+        self.adapters.store.save_seats(&prepared.seats()).await?;
+        self.events.emit(Event::Planned { summary: prepared.plan.summary() });
+        let certificate = self.certificate().await?;
+        let mut failures = self.make_workspaces(&prepared).await;
+        self.make_ready(&prepared.plan).await?;
+        let launched = self.launch_all(&prepared.plan, &failures).await;
+        let started = launched.started;
+        failures.extend(launched.failures);
+        let observed = self.adapters.runtime.observe().await?;
+        let (proxy_change, proxy_failure, checks) =
+            self.serve(certificate.as_ref(), &observed, &request.selected).await;
+        let healthy = launched.healthy;
+        let mut instances = Vec::with_capacity(request.selected.len());
+        for user in &request.selected {
+            let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
+            let mut view = self.view(user, sandbox, healthy.contains(user), prepared.seat(user));
+            if let Some(problem) = checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref()) {
+                view.health = format!("unreachable: {problem}");
+                failures.push(UserFailure {
+                    user: user.clone(),
+                    failure: Failure::new(
+                        FailureKind::Other,
+                        format!("reaching the instance of {user} through the proxy"),
+                        problem,
+                        "see `thon logs` and `thon nginx status`",
+                    ),
+                });
+            }
+            instances.push(view);
+        }
+        Ok(RunReport {
+            plan: prepared.plan,
+            instances,
+            failures,
+            proxy_failure,
+            proxy_change,
+            certificate,
+            started,
+        })
+    }
+
+    /// Everything of this node as it is now: those in `roster` first, in its order, then whatever
+    /// else runs. Changes nothing.
+    pub async fn status(&self, roster: &[UserId]) -> Result<Vec<InstanceView>, RunError> {
+        let observed = self.adapters.runtime.observe().await?;
+        let seats = self.adapters.store.load_seats().await?;
+        let healthy = self.healthy(&observed).await;
+        let mut users: Vec<&UserId> = roster.iter().collect();
+        let known: BTreeSet<&UserId> = roster.iter().collect();
+        let strangers: BTreeSet<&UserId> = observed.iter().map(|sandbox| &sandbox.user).collect();
+        users.extend(strangers.difference(&known));
+        Ok(users
+            .into_iter()
+            .map(|user| {
+                let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
+                let seat = seats.iter().find(|seat| seat.user == *user);
+                let healthy = sandbox.is_some_and(|sandbox| healthy.contains(&sandbox.id));
+                self.view(user, sandbox, healthy, seat)
+            })
+            .collect())
+    }
+
+    /// Writes the proxy's routes anew from what runs.
+    pub async fn sync_proxy(&self) -> Result<(Option<ProxyChange>, Vec<RouteCheck>), RunError> {
+        let certificate = self.certificate().await?;
+        let observed = self.adapters.runtime.observe().await?;
+        let users: Vec<UserId> = observed.iter().map(|sandbox| sandbox.user.clone()).collect();
+        let (change, failure, checks) = self.serve(certificate.as_ref(), &observed, &users).await;
+        failure.map_or(Ok((change, checks)), |failure| Err(failure.into()))
+    }
+
+    /// Stops the sandboxes of `users`, or everyone's; with `remove` they are taken away as well.
+    /// Workspaces stay. Returns whose were stopped, and what failed.
+    pub async fn stop(
+        &self,
+        users: Option<&[UserId]>,
+        remove: bool,
+    ) -> Result<(Vec<UserId>, Vec<UserFailure>), RunError> {
+        let observed = self.adapters.runtime.observe().await?;
+        let wanted = |user: &UserId| users.is_none_or(|users| users.contains(user));
+        let gate = Arc::new(Semaphore::new(QUESTIONS));
+        let mut tasks = JoinSet::new();
+        for sandbox in observed.into_iter().filter(|sandbox| wanted(&sandbox.user)) {
+            if !remove && matches!(sandbox.phase, Phase::Exited | Phase::Created) {
+                continue;
+            }
+            let (this, gate) = (self.clone(), Arc::clone(&gate));
+            tasks.spawn(async move {
+                let _permit = gate.acquire_owned().await;
+                let result = this.stop_one(&sandbox, remove).await;
+                (sandbox.user, result)
+            });
+        }
+        let (mut stopped, mut failures) = (Vec::new(), Vec::new());
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((user, Ok(()))) => stopped.push(user),
+                Ok((user, Err(failure))) => failures.push(UserFailure { user, failure }),
+                Err(_) => {}
+            }
+        }
+        stopped.sort();
+        Ok((stopped, failures))
+    }
+
+    /// Takes the proxy's configuration away.
+    pub async fn cleanup_proxy(&self) -> Result<(), RunError> {
+        Ok(self.adapters.proxy.cleanup().await?)
+    }
+
+    /// The last `tail` lines of a user's sandbox.
+    pub async fn logs(&self, user: &UserId, tail: usize) -> Result<String, RunError> {
+        let observed = self.adapters.runtime.observe().await?;
+        let Some(sandbox) = observed.iter().find(|sandbox| sandbox.user == *user) else {
+            return Err(RunError::Adapter(Failure::new(
+                FailureKind::Missing,
+                format!("reading the log of {user}"),
+                "there is no sandbox of that user",
+                "`thon status` lists who has one",
+            )));
+        };
+        Ok(self.adapters.runtime.logs(&sandbox.id, tail).await?)
+    }
+
+    async fn stop_one(&self, sandbox: &ObservedSandbox, remove: bool) -> Result<(), Failure> {
+        let was = InstanceState::observed(sandbox.phase, true, sandbox.exit_code);
+        let say = |from, to| {
+            self.events.emit(Event::InstanceChanged {
+                user: sandbox.user.clone(),
+                from: Some(from),
+                to,
+                reason: None,
+            });
+        };
+        say(was, InstanceState::Stopping);
+        let runtime = &self.adapters.runtime;
+        let stopped = async {
+            runtime.stop(&sandbox.id).await?;
+            if remove { runtime.remove(&sandbox.id).await } else { Ok(()) }
+        };
+        let result = stopped.await;
+        let to = if result.is_ok() { InstanceState::Terminated } else { InstanceState::Failed };
+        say(InstanceState::Stopping, to);
+        result
+    }
+
+    /// The certificate, before anything is made that would need it.
+    async fn certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let Some(site) = &self.settings.site else { return Ok(None) };
+        let step = "certificate".to_owned();
+        self.events.emit(Event::StepStarted {
+            step: step.clone(),
+            text: format!("certificate for {}", site.host),
+        });
+        let certificate = self.adapters.certificates.ensure(&site.names).await?;
+        let text = format!("{} by {}", certificate.change, certificate.provider);
+        self.events.emit(Event::StepFinished { step, text });
+        Ok(Some(certificate))
+    }
+
+    /// Workspaces for everyone that the run is about, also for those who have no sandbox yet.
+    async fn make_workspaces(&self, prepared: &Prepared) -> Vec<UserFailure> {
+        let gate = Arc::new(Semaphore::new(QUESTIONS));
+        let mut tasks = JoinSet::new();
+        for spec in prepared.specs() {
+            let (this, gate) = (self.clone(), Arc::clone(&gate));
+            let (user, workspace) = (spec.user.clone(), spec.workspace.clone());
+            tasks.spawn(async move {
+                let _permit = gate.acquire_owned().await;
+                let result = this.adapters.runtime.ensure_workspace(&user, &workspace).await;
+                (user, result)
+            });
+        }
+        let mut failures = Vec::new();
+        while let Some(joined) = tasks.join_next().await {
+            match joined {
+                Ok((user, Ok(change))) => self.events.emit(Event::WorkspaceReady { user, change }),
+                Ok((user, Err(failure))) => failures.push(UserFailure { user, failure }),
+                Err(_) => {}
+            }
+        }
+        failures
+    }
+
+    /// What has to be there before the first sandbox is made; nothing if none has to be.
+    async fn make_ready(&self, plan: &Plan) -> Result<(), Failure> {
+        let makes = |action: &&Action| matches!(action, Action::Create { .. } | Action::Recreate { .. });
+        let Some(Action::Create { spec } | Action::Recreate { spec, .. }) = plan.actions.iter().find(makes)
+        else {
+            return Ok(());
+        };
+        if !self.adapters.runtime.has_image(&spec.image).await? {
+            return Err(Failure::new(
+                FailureKind::Missing,
+                format!("launching sandboxes from image {}", spec.image),
+                "the image is not on this machine",
+                "make it with `thon image build`, or name another in `sandbox.image`",
+            ));
+        }
+        self.adapters.runtime.prepare().await
+    }
+
+    /// Applies the routes of everything that is there and checks those of `users`.
+    async fn serve(
+        &self,
+        certificate: Option<&Certificate>,
+        observed: &[ObservedSandbox],
+        users: &[UserId],
+    ) -> (Option<ProxyChange>, Option<Failure>, Vec<RouteCheck>) {
+        let (Some(site), Some(certificate)) = (&self.settings.site, certificate) else {
+            return (None, None, Vec::new());
+        };
+        let site = ProxySite {
+            host: site.host.clone(),
+            https_port: site.https_port,
+            http_port: site.http_port,
+            certificate: certificate.clone(),
+            routes: routes(observed),
+        };
+        let change = match self.adapters.proxy.apply(&site).await {
+            Ok(change) => change,
+            Err(failure) => return (None, Some(failure), Vec::new()),
+        };
+        self.events.emit(Event::ProxyApplied { change, routes: site.routes.len() });
+        let running: Vec<UserId> = observed
+            .iter()
+            .filter(|sandbox| sandbox.phase == Phase::Running && users.contains(&sandbox.user))
+            .map(|sandbox| sandbox.user.clone())
+            .collect();
+        match self.adapters.proxy.check(&site, &running).await {
+            Ok(checks) => {
+                for RouteCheck { user, problem } in checks.clone() {
+                    self.events.emit(Event::RouteChecked { user, problem });
+                }
+                (Some(change), None, checks)
+            }
+            Err(failure) => (Some(change), Some(failure), Vec::new()),
+        }
+    }
+
+    /// Those of `observed` whose code-server answers now.
+    async fn healthy(&self, observed: &[ObservedSandbox]) -> BTreeSet<SandboxId> {
+        let gate = Arc::new(Semaphore::new(QUESTIONS));
+        let mut tasks = JoinSet::new();
+        for sandbox in observed.iter().filter(|sandbox| sandbox.phase == Phase::Running) {
+            let (this, gate, id) = (self.clone(), Arc::clone(&gate), sandbox.id.clone());
+            tasks.spawn(async move {
+                let _permit = gate.acquire_owned().await;
+                let health = this.adapters.runtime.health(&id).await;
+                matches!(health, Ok(Health::Healthy)).then_some(id)
+            });
+        }
+        let mut healthy = BTreeSet::new();
+        while let Some(joined) = tasks.join_next().await {
+            healthy.extend(joined.ok().flatten());
+        }
+        healthy
+    }
+}
+
+/// The routes of everything that is there, in the order of users. A sandbox that is down keeps its
+/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload.
+#[must_use]
+pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
+    let mut routes: Vec<Route> = observed
+        .iter()
+        .filter(|sandbox| sandbox.phase != Phase::Created)
+        .filter_map(|sandbox| {
+            Some(Route {
+                user: sandbox.user.clone(),
+                path: sandbox.endpoint.as_ref()?.public_path(),
+                upstream: sandbox.upstream.clone()?,
+            })
+        })
+        .collect();
+    routes.sort();
+    routes.dedup_by(|one, other| one.path == other.path);
+    routes
+}

@@ -1,0 +1,141 @@
+//! Before anything is changed: seats, specifications and the plan.
+//!
+//! For: everything that a dry run shows. Reads the world, changes nothing.
+//! Not for: saving seats or carrying the plan out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Orchestrator, RunError, RunRequest};
+use crate::name::UserId;
+use crate::plan::{Action, Plan, PlanInput};
+use crate::port::allocate;
+use crate::sandbox::{Access, ObservedSandbox, SandboxSpec};
+use crate::seat::{Password, Seat, SeatPorts};
+use crate::workspace::Workspace;
+
+/// A run that is ready to be carried out, or to be looked at.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What is to be done.
+    pub plan: Plan,
+    seats: BTreeMap<UserId, Seat>,
+}
+
+impl Prepared {
+    /// All seats, those of users who are not in the roster any more included: whoever comes back
+    /// finds their URL again.
+    #[must_use]
+    pub fn seats(&self) -> Vec<Seat> {
+        self.seats.values().cloned().collect()
+    }
+
+    /// One user's seat.
+    #[must_use]
+    pub fn seat(&self, user: &UserId) -> Option<&Seat> {
+        self.seats.get(user)
+    }
+
+    /// The specifications in the plan.
+    pub fn specs(&self) -> impl Iterator<Item = &SandboxSpec> {
+        self.plan.actions.iter().filter_map(|action| match action {
+            Action::Create { spec }
+            | Action::Keep { spec, .. }
+            | Action::Start { spec, .. }
+            | Action::Recreate { spec, .. } => Some(spec),
+            Action::Stop { .. } | Action::Orphan { .. } => None,
+        })
+    }
+}
+
+impl Orchestrator {
+    /// Looks at what is wanted and what is there, and decides what to do. Changes nothing.
+    pub async fn prepare(&self, request: &RunRequest) -> Result<Prepared, RunError> {
+        let observed = self.adapters.runtime.observe().await?;
+        let seats = self.seats(request, &observed).await?;
+        let desired: Vec<SandboxSpec> = request
+            .selected
+            .iter()
+            .filter_map(|user| seats.get(user))
+            .map(|seat| self.spec(seat))
+            .collect();
+        let roster: BTreeSet<UserId> = request.roster.iter().chain(&request.selected).cloned().collect();
+        let plan = Plan::new(&PlanInput {
+            desired: &desired,
+            roster: &roster,
+            observed: &observed,
+            prune: request.prune,
+            recreate: request.recreate,
+        });
+        Ok(Prepared { plan, seats })
+    }
+
+    /// Everybody's seat: as remembered, else as found on their sandbox, else a new one.
+    async fn seats(
+        &self,
+        request: &RunRequest,
+        observed: &[ObservedSandbox],
+    ) -> Result<BTreeMap<UserId, Seat>, RunError> {
+        let remembered = self.adapters.store.load_seats().await?;
+        let mut seats: BTreeMap<UserId, Seat> =
+            remembered.into_iter().map(|seat| (seat.user.clone(), seat)).collect();
+        for sandbox in observed {
+            if let Some(fingerprint) = &sandbox.fingerprint {
+                let SeatPorts { code_port, host_port } = fingerprint.ports();
+                seats.entry(sandbox.user.clone()).or_insert_with(|| Seat {
+                    user: sandbox.user.clone(),
+                    code_port,
+                    host_port,
+                    password: None,
+                });
+            }
+        }
+        for (user, SeatPorts { code_port, host_port }) in self.new_ports(request, &seats).await? {
+            seats.insert(user.clone(), Seat { user, code_port, host_port, password: None });
+        }
+        if self.settings.secure {
+            let passwordless = |seat: &&mut Seat| seat.password.is_none();
+            for seat in seats.values_mut().filter(passwordless) {
+                seat.password = Some(Password::generate(self.adapters.entropy.as_ref())?);
+            }
+        }
+        Ok(seats)
+    }
+
+    /// Ports for those who have none, free at this moment: what turns out to be in use is left out
+    /// and the next free ones are tried.
+    async fn new_ports(
+        &self,
+        request: &RunRequest,
+        seats: &BTreeMap<UserId, Seat>,
+    ) -> Result<BTreeMap<UserId, SeatPorts>, RunError> {
+        let ports = |seat: &Seat| SeatPorts { code_port: seat.code_port, host_port: seat.host_port };
+        let given = seats.iter().map(|(user, seat)| (user.clone(), ports(seat))).collect();
+        let mut busy = BTreeSet::new();
+        loop {
+            let new = allocate(&request.selected, &given, &self.settings.ports, &busy)?;
+            let wanted: Vec<_> = new.values().map(|ports| ports.host_port).collect();
+            let taken = self.adapters.runtime.ports_in_use(&wanted).await?;
+            if taken.is_subset(&busy) {
+                return Ok(new);
+            }
+            busy.extend(taken);
+        }
+    }
+
+    fn spec(&self, seat: &Seat) -> SandboxSpec {
+        let settings = &self.settings;
+        let password = seat.password.clone().filter(|_| settings.secure);
+        SandboxSpec {
+            user: seat.user.clone(),
+            image: settings.image.clone(),
+            network_mode: settings.network_mode,
+            code_port: seat.code_port,
+            host_port: seat.host_port,
+            workspace: Workspace::of(&seat.user, &settings.node, &settings.workspace),
+            limits: settings.limits.clone(),
+            access: password.map_or(Access::Open, Access::Password),
+            environment: settings.environment.clone(),
+            files: settings.files.clone(),
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! A sandbox: what is asked of the runtime, and what the runtime says of it.
+//!
+//! For: the specification of one user's container, the fingerprint by which a changed one is told
+//! from an unchanged one, and code-server's command line and files.
+//! Not for: Docker's vocabulary; the adapter translates.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::{Endpoint, NetworkMode, Port, Upstream};
+use crate::image::ImageRef;
+use crate::limits::Limits;
+use crate::name::UserId;
+use crate::seat::Password;
+use crate::workspace::{MOUNT_POINT, Workspace};
+
+/// The home of the image's user `vscode`.
+pub const HOME: &str = "/home/vscode";
+
+/// The fixed uid and gid of the image's user `vscode`: the ancestor's, so that the files of a
+/// workspace that it made still belong to their user.
+pub const USER_ID: u32 = 1001;
+
+/// Seconds for which code-server keeps the editor of a browser that went away. Its own default of
+/// three hours lets the memory of closed tabs pile up.
+const RECONNECTION_GRACE_SECONDS: u32 = 600;
+
+/// The runtime's name for a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SandboxId(pub String);
+
+impl SandboxId {
+    /// The first twelve characters, as Docker's own tools show ids.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(..12).unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for SandboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.short())
+    }
+}
+
+/// Who is let into the editor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Whoever knows the password.
+    Password(Password),
+    /// Whoever finds the URL.
+    Open,
+}
+
+/// A file to be placed in a sandbox before it starts, owned by `vscode`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InjectedFile {
+    /// The absolute path in the sandbox.
+    pub path: String,
+    /// The permission bits.
+    pub mode: u32,
+    /// The contents; never printed, for they may hold keys.
+    pub contents: Vec<u8>,
+}
+
+impl fmt::Debug for InjectedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:o}, {} bytes)", self.path, self.mode, self.contents.len())
+    }
+}
+
+/// One user's sandbox as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxSpec {
+    /// Whose.
+    pub user: UserId,
+    /// From which image.
+    pub image: ImageRef,
+    /// How it meets the network.
+    pub network_mode: NetworkMode,
+    /// The port of code-server in the sandbox.
+    pub code_port: Port,
+    /// The port on the host's loopback; not used in host mode.
+    pub host_port: Port,
+    /// Where the user's files live.
+    pub workspace: Workspace,
+    /// What it may use up.
+    pub limits: Limits,
+    /// Who is let in.
+    pub access: Access,
+    /// Environment variables, none of them secret: `docker inspect` shows them.
+    pub environment: BTreeMap<String, String>,
+    /// Further files; the access file is not among them.
+    pub files: Vec<InjectedFile>,
+}
+
+impl SandboxSpec {
+    /// The endpoint that a sandbox with published ports of this node will have.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        match self.network_mode {
+            NetworkMode::Bridge => Endpoint::bridge("127.0.0.1", self.host_port, self.code_port),
+            NetworkMode::Host => Endpoint::host("127.0.0.1", self.code_port),
+        }
+    }
+
+    /// What is put on the sandbox to tell later whether it still is what is wanted.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint {
+            image: self.image.clone(),
+            network_mode: self.network_mode,
+            code_port: self.code_port,
+            host_port: self.host_port,
+            workspace: self.workspace.clone(),
+            limits: self.limits.clone(),
+            access: match &self.access {
+                Access::Password(password) => format!("password {}", password.id),
+                Access::Open => "open".to_owned(),
+            },
+            environment: self.environment.clone(),
+        }
+    }
+
+    /// code-server's command line. In host mode it listens on loopback only; in bridge mode the
+    /// sandbox's own network is what keeps others out.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let address = match self.network_mode {
+            NetworkMode::Bridge => "0.0.0.0",
+            NetworkMode::Host => "127.0.0.1",
+        };
+        let path = self.endpoint().public_path();
+        vec![
+            "--bind-addr".to_owned(),
+            format!("{address}:{}", self.code_port),
+            "--abs-proxy-base-path".to_owned(),
+            path.without_slash().to_owned(),
+            "--reconnection-grace-time".to_owned(),
+            RECONNECTION_GRACE_SECONDS.to_string(),
+            "--disable-telemetry".to_owned(),
+            "--disable-update-check".to_owned(),
+            "--disable-workspace-trust".to_owned(),
+            MOUNT_POINT.to_owned(),
+        ]
+    }
+
+    /// All files to place, code-server's configuration with the password first. The password is in
+    /// a file of the user's own because a command line or an environment variable would show it in
+    /// process lists and to everyone who may ask Docker.
+    #[must_use]
+    pub fn all_files(&self) -> Vec<InjectedFile> {
+        let access = match &self.access {
+            // The alphabet of passwords needs no quoting in YAML; quoted all the same.
+            Access::Password(password) => {
+                format!("auth: password\npassword: \"{}\"\ncert: false\n", password.secret.reveal())
+            }
+            Access::Open => "auth: none\ncert: false\n".to_owned(),
+        };
+        let access_file = InjectedFile {
+            path: format!("{HOME}/.config/code-server/config.yaml"),
+            mode: 0o600,
+            contents: access.into_bytes(),
+        };
+        std::iter::once(access_file).chain(self.files.iter().cloned()).collect()
+    }
+}
+
+/// The parts of a specification that can't change while the sandbox lives; they travel with it as
+/// a label. Nothing secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    image: ImageRef,
+    network_mode: NetworkMode,
+    code_port: Port,
+    host_port: Port,
+    workspace: Workspace,
+    limits: Limits,
+    access: String,
+    environment: BTreeMap<String, String>,
+}
+
+impl Fingerprint {
+    /// What `self` has otherwise than `wanted`, in words; empty if they are the same.
+    #[must_use]
+    pub fn differences(&self, wanted: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, now: String, then: String| {
+            if now != then {
+                found.push(format!("{what} {now} -> {then}"));
+            }
+        };
+        compare("image", self.image.to_string(), wanted.image.to_string());
+        compare("network mode", self.network_mode.to_string(), wanted.network_mode.to_string());
+        compare("code-server port", self.code_port.to_string(), wanted.code_port.to_string());
+        compare("host port", self.host_port.to_string(), wanted.host_port.to_string());
+        compare("workspace", self.workspace.to_string(), wanted.workspace.to_string());
+        compare("limits", self.limits.to_string(), wanted.limits.to_string());
+        if self.access != wanted.access {
+            found.push(match (self.access.as_str(), wanted.access.as_str()) {
+                ("open", _) => "a password is now asked for".to_owned(),
+                (_, "open") => "no password is asked for any more".to_owned(),
+                _ => "the password changed".to_owned(),
+            });
+        }
+        if self.environment != wanted.environment {
+            found.push("environment variables changed".to_owned());
+        }
+        found
+    }
+
+    /// Where the user's files live.
+    #[must_use]
+    pub const fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// True if the instance asks for a password.
+    #[must_use]
+    pub fn asks_for_password(&self) -> bool {
+        self.access != "open"
+    }
+
+    /// The ports, from which a lost seat is found again.
+    #[must_use]
+    pub fn ports(&self) -> crate::seat::SeatPorts {
+        crate::seat::SeatPorts { code_port: self.code_port, host_port: self.host_port }
+    }
+}
+
+/// What a runtime says a sandbox is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Made, never started: whoever made it was interrupted.
+    Created,
+    /// Running.
+    Running,
+    /// The runtime is bringing it up again after it went down.
+    Restarting,
+    /// Frozen.
+    Paused,
+    /// Down.
+    Exited,
+    /// Something that this version doesn't know.
+    Unknown,
+}
+
+/// A sandbox as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedSandbox {
+    /// The runtime's name for it.
+    pub id: SandboxId,
+    /// The name that people see.
+    pub name: String,
+    /// Whose it is.
+    pub user: UserId,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Where its code-server answers, if that can be told.
+    pub endpoint: Option<Endpoint>,
+    /// What the proxy dials for it.
+    pub upstream: Option<Upstream>,
+    /// What it was made from; nothing where the label can't be read any more.
+    pub fingerprint: Option<Fingerprint>,
+    /// When it was made.
+    pub created_at: Option<SystemTime>,
+    /// What it ended with, where it did.
+    pub exit_code: Option<i64>,
+}
+
+/// One look at a sandbox's code-server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "health")]
+pub enum Health {
+    /// The container runs, code-server doesn't answer yet.
+    Starting,
+    /// `/healthz` answered 200.
+    Healthy,
+    /// The container is frozen.
+    Paused,
+    /// The container is down or goes up and down.
+    Died {
+        /// What the container ended with.
+        exit_code: Option<i64>,
+        /// True if the kernel ended it for want of memory.
+        out_of_memory: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn spec() -> SandboxSpec {
+        SandboxSpec {
+            user: "alpha/alice".parse().unwrap(),
+            image: ImageRef::default(),
+            network_mode: NetworkMode::Bridge,
+            code_port: Port::new(8444).unwrap(),
+            host_port: Port::new(20_001).unwrap(),
+            workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
+            limits: Limits::default(),
+            access: Access::Password(Password { secret: Secret::new("s3cret"), id: "x".to_owned() }),
+            environment: BTreeMap::new(),
+            files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_command_line_suits_an_event_and_holds_no_password() {
+        let arguments = spec().arguments().join(" ");
+        assert_eq!(
+            arguments,
+            "--bind-addr 0.0.0.0:8444 --abs-proxy-base-path /20001/proxy/8444 \
+             --reconnection-grace-time 600 --disable-telemetry --disable-update-check \
+             --disable-workspace-trust /workspace"
+        );
+        let host = SandboxSpec { network_mode: NetworkMode::Host, ..spec() };
+        assert!(host.arguments().join(" ").starts_with("--bind-addr 127.0.0.1:8444 "));
+    }
+
+    #[test]
+    fn the_password_is_only_in_a_private_file() {
+        let spec = spec();
+        let file = &spec.all_files()[0];
+        assert_eq!(file.mode, 0o600);
+        assert!(String::from_utf8_lossy(&file.contents).contains("s3cret"));
+        let shown = format!("{spec:?}{file:?}{}", serde_json::to_string(&spec.fingerprint()).unwrap());
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn a_fingerprint_survives_its_label_and_names_what_changed() {
+        let before = spec().fingerprint();
+        let label = serde_json::to_string(&before).unwrap();
+        let read: Fingerprint = serde_json::from_str(&label).unwrap();
+        assert!(read.differences(&before).is_empty());
+
+        let mut changed = spec();
+        changed.image = "other:1".parse().unwrap();
+        changed.access = Access::Open;
+        let found = read.differences(&changed.fingerprint());
+        assert_eq!(found, ["image waterpistol/thon:latest -> other:1", "no password is asked for any more"]);
+    }
+}

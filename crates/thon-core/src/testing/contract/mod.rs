@@ -1,0 +1,15 @@
+//! What every implementation of a trait must do, written once.
+//!
+//! For: running the same assertions against the in-memory adapters and the real ones.
+//! Not for: what only one implementation can do. The assertions panic, as tests do.
+#![allow(clippy::panic, clippy::missing_panics_doc, reason = "contract suites are tests")]
+
+mod certificate;
+mod proxy;
+mod runtime;
+mod store;
+
+pub use certificate::{certificate, certificate_names_changed};
+pub use proxy::proxy;
+pub use runtime::{RuntimeFixture, runtime};
+pub use store::store;
