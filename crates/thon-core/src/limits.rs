@@ -108,7 +108,8 @@ impl FromStr for ByteSize {
 fn decimal(text: &str) -> Option<u128> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |s: &str| s.chars().all(|c| c.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 3 || text.ends_with('.') {
+    if whole.is_empty() || !digits(whole) || !digits(part) || part.len() > 3 || text.ends_with('.')
+    {
         return None;
     }
     let part: u128 = format!("{part:0<3}").parse().ok()?;
@@ -207,14 +208,18 @@ mod tests {
 
     #[test]
     fn memory_is_read_in_every_usual_form() {
-        for text in ["2g", "2G", "2GB", "2GiB", "2 GiB", "2048m", "2048 MiB", "2147483648", "2097152k"] {
+        for text in
+            ["2g", "2G", "2GB", "2GiB", "2 GiB", "2048m", "2048 MiB", "2147483648", "2097152k"]
+        {
             assert_eq!(text.parse::<ByteSize>().unwrap(), ByteSize::gib(2), "{text}");
         }
         assert_eq!("1.5g".parse::<ByteSize>().unwrap(), ByteSize::mib(1536));
         assert_eq!(ByteSize::gib(2).to_string(), "2 GiB");
         assert_eq!(ByteSize::mib(1536).to_string(), "1536 MiB");
         assert_eq!(ByteSize::new(1000).to_string(), "1000 B");
-        for text in ["", "g", "2x", "-2g", "2gg", "1.5", "1..5g", "99999999999999999999g", "2 g b", "1.g"] {
+        for text in
+            ["", "g", "2x", "-2g", "2gg", "1.5", "1..5g", "99999999999999999999g", "2 g b", "1.g"]
+        {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

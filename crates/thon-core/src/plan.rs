@@ -41,6 +41,8 @@ pub enum Action {
         spec: SandboxSpec,
         /// Why, in words.
         reason: String,
+        /// True if someone may be working in it: their terminals and unsaved editors will be lost.
+        disruptive: bool,
     },
     /// It is to go.
     Stop {
@@ -219,24 +221,20 @@ fn rank(sandbox: &ObservedSandbox, spec: &SandboxSpec) -> (bool, bool) {
 
 fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Action {
     let (id, spec) = (sandbox.id.clone(), spec.clone());
-    let Some(found) = &sandbox.fingerprint else {
-        return Action::Recreate { id, spec, reason: "its label can't be read".to_owned() };
+    let differences = sandbox.fingerprint.as_ref().map(|found| found.differences(&spec.fingerprint()));
+    let reason = match differences {
+        None => "its label can't be read".to_owned(),
+        Some(differences) if !differences.is_empty() => differences.join(", "),
+        Some(_) if recreate => "asked for".to_owned(),
+        Some(_) => match sandbox.phase {
+            Phase::Running | Phase::Restarting | Phase::Paused => return Action::Keep { id, spec },
+            Phase::Exited => return Action::Start { id, spec },
+            Phase::Created => "it was left half-made".to_owned(),
+            Phase::Unknown => "its state is unknown".to_owned(),
+        },
     };
-    let differences = found.differences(&spec.fingerprint());
-    if !differences.is_empty() {
-        return Action::Recreate { id, spec, reason: differences.join(", ") };
-    }
-    if recreate {
-        return Action::Recreate { id, spec, reason: "asked for".to_owned() };
-    }
-    match sandbox.phase {
-        Phase::Running | Phase::Restarting | Phase::Paused => Action::Keep { id, spec },
-        Phase::Exited => Action::Start { id, spec },
-        Phase::Created => {
-            Action::Recreate { id, spec, reason: "it was left half-made".to_owned() }
-        }
-        Phase::Unknown => Action::Recreate { id, spec, reason: "its state is unknown".to_owned() },
-    }
+    let disruptive = matches!(sandbox.phase, Phase::Running | Phase::Paused);
+    Action::Recreate { id, spec, reason, disruptive }
 }
 
 #[cfg(test)]

@@ -89,6 +89,8 @@ pub struct ProxyStatus {
     pub config: String,
     /// How many routes that file holds; nothing if it isn't there.
     pub routes: Option<usize>,
+    /// How often its running process was given a new configuration.
+    pub reloads: u64,
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ impl ReverseProxy for MemoryProxy {
             pid: None,
             config: "memory".to_owned(),
             routes: serving.as_ref().map(|site| site.routes.len()),
+            reloads: self.reloads() as u64,
         })
     }
 

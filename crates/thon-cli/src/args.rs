@@ -1,0 +1,290 @@
+//! The command line's grammar.
+//!
+//! For: commands, options and the help that teaches them.
+//! Not for: doing anything.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+const AFTER_HELP: &str = "\
+The shortest way to an event:
+  thon init      write a thon.yaml (groups and users)
+  thon up        install what is missing, build the image, start everyone
+  thon status    who runs, and under which URL
+  thon down      take everything away; workspaces stay
+
+`thon run` may be repeated at any time: what is as it should be isn't touched.
+Exit codes: 0 done, 1 something outside failed, 2 the input has to change.";
+
+/// THON, the Hackathon Organizer Node: one thon.yaml in, a live VS Code per participant out.
+#[derive(Debug, Parser)]
+#[command(name = "thon", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: ~/.thon/thon.yaml, else ./thon.yaml]
+    #[arg(long, global = true, value_name = "FILE", env = "THON_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more of what happens; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+    /// Answer every question with yes
+    #[arg(short, long, global = true)]
+    pub(crate) yes: bool,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a thon.yaml, asking what can't be found out
+    Init(InitArgs),
+    /// Install what is missing, build the image, make the certificate
+    Setup(SetupArgs),
+    /// Everything from nothing: init if there is no configuration, setup, run
+    Up(UpArgs),
+    /// Make what runs into what the configuration says
+    Run(RunArgs),
+    /// Show who runs, and where
+    Status(StatusArgs),
+    /// Stop sandboxes; `thon run` starts them again with all that is in them
+    Stop(StopArgs),
+    /// Remove all sandboxes and the proxy's configuration; workspaces stay
+    Down,
+    /// Show what a user's sandbox wrote
+    Logs(LogsArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// The image that sandboxes are made from
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// The proxy in front of the sandboxes
+    #[command(subcommand)]
+    Nginx(NginxCommand),
+    /// The certificate
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Print a shell's completions, such as `thon completions bash > /etc/bash_completion.d/thon`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct InitArgs {
+    /// Ask nothing: take what is found out and the defaults
+    #[arg(long)]
+    pub(crate) non_interactive: bool,
+    /// Replace a configuration that is there; the old one is kept beside it
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Write a configuration that starts one user `workspace` in a group `default`
+    #[arg(long)]
+    pub(crate) demo: bool,
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct SetupArgs {
+    /// Don't install packages, even if some are missing
+    #[arg(long)]
+    pub(crate) no_install: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) setup: SetupArgs,
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct RunArgs {
+    /// Only the users of this group (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+    /// Only this user, as `alice` or `alpha/alice` (may be repeated)
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Vec<String>,
+    /// Take the roster from this groups.yaml instead of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) groups: Option<PathBuf>,
+    /// The address under which participants reach this machine
+    #[arg(long, value_name = "IP")]
+    pub(crate) external_ip: Option<IpAddr>,
+    /// No proxy and no TLS: instances answer on this machine only
+    #[arg(long)]
+    pub(crate) no_nginx: bool,
+    /// Let everyone into every editor without a password
+    #[arg(long)]
+    pub(crate) no_password: bool,
+    /// Keep workspaces in this folder, as <DIR>/<group>/<user>, instead of Docker volumes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workspace_dir: Option<PathBuf>,
+    /// Where no users are configured: one user `workspace` in a group `default`
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove the sandboxes of users who are not in the roster any more; their workspaces stay
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// Replace sandboxes even if nothing about them changed, as after a new image
+    #[arg(long)]
+    pub(crate) recreate: bool,
+    /// Stay, and stop what this run started on Ctrl-C
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Stay, and stop what this run started after so many minutes
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=525_600))]
+    pub(crate) timeout: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Only the users of this group (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+    /// Only this user, as `alice` or `alpha/alice` (may be repeated)
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Vec<String>,
+    /// Show passwords too
+    #[arg(long)]
+    pub(crate) show_passwords: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// Whom to stop, as `alice` or `alpha/alice`; everyone if nobody is named
+    pub(crate) users: Vec<String>,
+    /// Only the users of this group (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Whose sandbox, as `alice` or `alpha/alice`
+    pub(crate) user: String,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 100)]
+    pub(crate) tail: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the whole configuration, defaults and environment included
+    Show {
+        /// Print secrets instead of masking them
+        #[arg(long)]
+        show_secrets: bool,
+    },
+    /// Say whether the configuration can be used
+    Validate,
+    /// Print the configuration as environment variables
+    Env {
+        /// Write them to this file (mode 0600) instead
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Print secrets instead of masking them; a file always has them
+        #[arg(long)]
+        show_secrets: bool,
+    },
+    /// Print which file is used
+    Path,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Build the image, if its inputs changed since it was built
+    Build {
+        /// Fail if an extension can't be fetched
+        #[arg(long)]
+        strict: bool,
+        /// Build every step anew, whatever is there
+        #[arg(long)]
+        rebuild: bool,
+        /// The base image
+        #[arg(long, value_name = "IMAGE")]
+        base: Option<String>,
+    },
+    /// Say whether the image is there and up to date
+    Status,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum NginxCommand {
+    /// Say what nginx serves
+    Status,
+    /// Write the routes anew from what runs
+    Sync,
+    /// Take THON's part of nginx's configuration away
+    Cleanup,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TlsCommand {
+    /// Say which certificate is there and who trusts it
+    Status,
+    /// Make a certificate, or renew it if it needs to be
+    Issue,
+    /// Print the root certificate that participants import, and how they do it
+    Ca {
+        /// Write it to this file instead
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_are_taken_before_and_after_the_command() {
+        for line in ["thon --config a.yaml --json status", "thon status --json --config a.yaml"] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.global.config, Some(PathBuf::from("a.yaml")));
+            assert!(cli.global.json);
+        }
+    }
+}

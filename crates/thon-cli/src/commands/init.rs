@@ -1,0 +1,186 @@
+//! `thon init`: writing a thon.yaml.
+//!
+//! For: finding out what can be found out, explaining it, asking the rest.
+//! Not for: installing or starting anything.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use thon::core::config::{Config, DnsName, SslProvider};
+use thon::core::name::{GroupName, Username};
+use thon::core::roster::{Roster, User};
+use thon::{Reach, extra_ca_bundle, own_address, write_private};
+
+use super::Outcome;
+use crate::args::InitArgs;
+use crate::context::Context;
+use crate::failure::CommandFailure;
+use crate::prompt;
+
+pub(crate) fn init(args: &InitArgs, context: &Context) -> Outcome {
+    let path = target(context)?;
+    let interactive = !args.non_interactive && !context.global.yes;
+    if interactive && !prompt::can_ask() {
+        return Err(CommandFailure::input(
+            "init asks questions and nobody can answer here; run it with --non-interactive",
+        ));
+    }
+    if path.exists() && !args.force {
+        let shown = path.display();
+        if !interactive || !prompt::confirm(context, &format!("{shown} is there. Replace it?"), false)? {
+            return Err(CommandFailure::input(format!(
+                "{shown} is there and is kept; edit it, or replace it with --force"
+            )));
+        }
+    }
+    write(&path, args.demo, interactive, context)?;
+    let shown = path.display();
+    context.output.note(&format!("\n{shown} is written. Look at it, then start with `thon up`."));
+    if context.output.json() {
+        context.output.value(&serde_json::json!({ "path": path }));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a configuration where there is none, without asking; for `thon up`.
+pub(crate) fn write_default(demo: bool, context: &Context) -> Result<PathBuf, CommandFailure> {
+    let path = target(context)?;
+    write(&path, demo, false, context)?;
+    context.output.note(&format!("wrote {}", path.display()));
+    Ok(path)
+}
+
+fn target(context: &Context) -> Result<PathBuf, CommandFailure> {
+    match &context.global.config {
+        Some(path) => Ok(path.clone()),
+        None => Ok(context.home()?.config()),
+    }
+}
+
+fn write(
+    path: &Path,
+    demo: bool,
+    interactive: bool,
+    context: &Context,
+) -> Result<(), CommandFailure> {
+    let mut config = Config { demo, ..Config::default() };
+    detect(&mut config, context);
+    if interactive {
+        ask(&mut config, context)?;
+    } else if !demo {
+        config.groups = example_roster()?;
+    }
+    context.home()?.create()?;
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            CommandFailure::input(format!("--config {}: {error}", path.display()))
+        })?;
+    }
+    if path.exists() {
+        let backup = path.with_extension("yaml.bak");
+        let old = std::fs::read(path)
+            .map_err(|error| CommandFailure::input(format!("{}: {error}", path.display())))?;
+        write_private(&backup, &old)?;
+        context.output.note(&format!("the old one is kept as {}", backup.display()));
+    }
+    Ok(write_private(path, config.to_template().as_bytes())?)
+}
+
+/// What the machine tells by itself.
+fn detect(config: &mut Config, context: &Context) {
+    let own = own_address();
+    let output = &context.output;
+    match own.reach {
+        Reach::Public => output.note(&format!("This machine has the public address {}.", own.address)),
+        Reach::Private => output.note(&format!(
+            "This machine has the address {} of a local network: participants in that network reach \
+             it. If they come from elsewhere, set `external_ip` or `nginx.domain`.",
+            own.address
+        )),
+        Reach::Loopback => output.note(
+            "This machine has no address that others reach: only you will see what it serves. Set \
+             `external_ip` once it has one.",
+        ),
+    }
+    if let Some(bundle) = extra_ca_bundle() {
+        output.note(&format!(
+            "This machine trusts further certificate authorities ({}); the sandboxes will too.",
+            bundle.display()
+        ));
+        config.sandbox.ca_bundle = Some(bundle);
+    }
+}
+
+fn ask(config: &mut Config, context: &Context) -> Result<(), CommandFailure> {
+    let domain = prompt::text(
+        "Domain under which participants reach this machine (empty: they use its address)",
+        "",
+        |text| optional::<DnsName>(text),
+    )?;
+    config.nginx.domain = domain.parse().ok();
+    if config.nginx.domain.is_none() {
+        let address = prompt::text(
+            "Address in the URLs (empty: found out at each start)",
+            "",
+            |text| optional::<std::net::IpAddr>(text),
+        )?;
+        config.external_ip = address.parse().ok();
+    } else if prompt::confirm(context, "Ask Let's Encrypt for a certificate that every browser trusts?", true)? {
+        config.nginx.ssl_provider = SslProvider::Certbot;
+        config.nginx.certbot_email = prompt::text("E-mail address for Let's Encrypt", "", |_| Ok(()))?;
+    }
+    config.groups = ask_groups()?;
+    config.demo = config.groups.is_empty();
+    let dir = prompt::text(
+        "Folder for the workspaces (empty: a Docker volume per user)",
+        "",
+        |_| Ok(()),
+    )?;
+    config.workspace.dir = (!dir.is_empty()).then(|| dir.into());
+    config.vscode.secure =
+        prompt::confirm(context, "Give every user a password of their own?", true)?;
+    Ok(())
+}
+
+fn ask_groups() -> Result<Roster, CommandFailure> {
+    let mut roster = Roster::new();
+    loop {
+        let question = if roster.groups().is_empty() {
+            "First group (empty: one demonstration user)"
+        } else {
+            "Next group (empty: no more)"
+        };
+        let group = prompt::text(question, "", |text| optional::<GroupName>(text))?;
+        if group.is_empty() {
+            return Ok(roster);
+        }
+        let users = prompt::text("Its users, with commas between them", "", |text| {
+            names(text).try_for_each(|name| optional::<Username>(name))
+        })?;
+        let group: GroupName = group.parse().map_err(thon::Error::from)?;
+        roster.add_group(group.clone(), None);
+        for name in names(&users) {
+            let name: Username = name.parse().map_err(thon::Error::from)?;
+            roster.add(group.clone(), User::new(name)).map_err(thon::Error::from)?;
+        }
+    }
+}
+
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ']).map(str::trim).filter(|name| !name.is_empty())
+}
+
+/// Nothing, or something that can be read as a `T`.
+fn optional<T: std::str::FromStr>(text: &str) -> Result<(), String>
+where
+    T::Err: std::fmt::Display,
+{
+    if text.is_empty() { Ok(()) } else { text.parse::<T>().map(drop).map_err(|e| e.to_string()) }
+}
+
+/// The ancestor's example: one group of two.
+fn example_roster() -> Result<Roster, CommandFailure> {
+    let ids = ["alpha/alice", "alpha/bob"].map(|id| id.parse::<thon::core::name::UserId>());
+    let ids = ids.into_iter().collect::<Result<Vec<_>, _>>().map_err(thon::Error::from)?;
+    Ok(ids.into_iter().collect())
+}

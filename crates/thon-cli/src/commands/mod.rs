@@ -1,0 +1,50 @@
+//! The commands, one file each.
+//!
+//! For: turning options into calls of the library and results into print.
+//! Not for: what several commands share; that is in the modules beside this folder.
+
+mod config;
+mod image;
+mod init;
+mod logs;
+mod nginx;
+mod run;
+mod setup;
+mod status;
+mod stop;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::failure::CommandFailure;
+
+/// What a command ends with.
+pub(crate) type Outcome = Result<ExitCode, CommandFailure>;
+
+/// Carries a command out.
+pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
+    match command {
+        Command::Init(args) => init::init(&args, context),
+        Command::Setup(args) => setup::setup(&args, context).await,
+        Command::Up(args) => run::up(&args, context).await,
+        Command::Run(args) => run::run(&args, context).await,
+        Command::Status(args) => status::status(&args, context).await,
+        Command::Stop(args) => stop::stop(&args, context).await,
+        Command::Down => stop::down(context).await,
+        Command::Logs(args) => logs::logs(&args, context).await,
+        Command::Config(command) => config::config(command, context),
+        Command::Image(command) => image::image(command, context).await,
+        Command::Nginx(command) => nginx::nginx(command, context).await,
+        Command::Tls(command) => tls::tls(command, context).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "thon", &mut text);
+            context.output.text(&String::from_utf8_lossy(&text));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `thon run` and `thon up`: from a configuration to running instances.
+//!
+//! For: asking before anyone is disturbed, showing progress, handing out URLs and passwords, and
+//! staying in the foreground where that was asked for.
+//! Not for: deciding what is created, kept or replaced; the plan does.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use thon::core::certificate::Trust;
+use thon::core::name::UserId;
+use thon::core::orchestrator::{Prepared, RunReport, RunRequest};
+use thon::core::plan::Action;
+use thon::{Node, Reach};
+
+use super::status::{Passwords, print};
+use super::{Outcome, init, setup};
+use crate::args::{RunArgs, UpArgs};
+use crate::context::{Context, everyone, selected};
+use crate::failure::CommandFailure;
+use crate::output::plain;
+use crate::progress::Progress;
+use crate::prompt;
+
+/// How many names a question or a message lists before it only counts.
+const NAMED: usize = 5;
+
+pub(crate) async fn up(args: &UpArgs, context: &Context) -> Outcome {
+    let home = context.home()?;
+    // A file that was named and isn't there is made, in its place.
+    let present = match &context.global.config {
+        Some(path) => path.is_file(),
+        None => thon::find_config(None, &home)?.is_some(),
+    };
+    if !present {
+        if context.global.yes || args.run.demo || !prompt::can_ask() {
+            init::write_default(args.run.demo, context)?;
+        } else {
+            init::init(&crate::args::InitArgs::default(), context)?;
+        }
+    }
+    let (node, request) = resolve(&args.run, context)?;
+    if args.run.dry_run {
+        return dry_run(&node, &request, context).await;
+    }
+    let lock = node.lock()?;
+    setup::prepare(&args.setup, &node, context).await?;
+    let report = launch(&node, &request, context).await?;
+    drop(lock);
+    finish(&args.run, &node, &report, context).await
+}
+
+pub(crate) async fn run(args: &RunArgs, context: &Context) -> Outcome {
+    let (node, request) = resolve(args, context)?;
+    if args.dry_run {
+        return dry_run(&node, &request, context).await;
+    }
+    let lock = node.lock()?;
+    let report = launch(&node, &request, context).await?;
+    drop(lock);
+    finish(args, &node, &report, context).await
+}
+
+fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), CommandFailure> {
+    let config = context.load_for_run(args)?;
+    if config.groups.is_empty() {
+        return Err(CommandFailure::input(
+            "there are no users: add groups to the configuration (`groups: {alpha: [alice, bob]}`), \
+             name a file with --groups, or try --demo",
+        ));
+    }
+    let request = RunRequest {
+        roster: everyone(&config.groups),
+        selected: selected(&config.groups, &args.group, &args.user)?,
+        prune: args.prune,
+        recreate: args.recreate,
+    };
+    Ok((Node::from_config(config, context.home()?)?, request))
+}
+
+async fn dry_run(node: &Node, request: &RunRequest, context: &Context) -> Outcome {
+    let prepared = node.plan(request).await?;
+    if context.output.json() {
+        let actions: Vec<_> = prepared
+            .plan
+            .actions
+            .iter()
+            .map(|action| {
+                serde_json::json!({
+                    "group": action.user().group,
+                    "user": action.user().user,
+                    "action": action.verb(),
+                    "reason": action.reason(),
+                })
+            })
+            .collect();
+        context.output.value(&actions);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = prepared.plan.actions.iter().map(|action| {
+        let reason = action.reason().unwrap_or_default();
+        vec![plain(action.user().to_string()), plain(action.verb().to_string()), plain(reason)]
+    });
+    context.output.table(&["USER", "ACTION", "REASON"], rows.collect());
+    context.output.note("Nothing was changed.");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn launch(
+    node: &Node,
+    request: &RunRequest,
+    context: &Context,
+) -> Result<RunReport, CommandFailure> {
+    let prepared = node.plan(request).await?;
+    ask_before_disturbing(&prepared, context)?;
+    let progress = Progress::show(node.events(), &context.output);
+    let report = node.run(request).await;
+    progress.finish().await;
+    Ok(report?)
+}
+
+/// Nobody's terminals and unsaved editors are lost without someone having said yes to it.
+fn ask_before_disturbing(prepared: &Prepared, context: &Context) -> Result<(), CommandFailure> {
+    let disturbed: Vec<(&UserId, &str)> = prepared
+        .plan
+        .actions
+        .iter()
+        .filter(|action| matches!(action, Action::Recreate { disruptive: true, .. }))
+        .filter_map(|action| Some((action.user(), action.reason()?)))
+        .collect();
+    let Some((_, reason)) = disturbed.first() else { return Ok(()) };
+    let users: Vec<&UserId> = disturbed.iter().map(|(user, _)| *user).collect();
+    let question = format!(
+        "{} running {} to be replaced ({reason}): {}. Terminals and unsaved editors in them are \
+         lost, workspaces stay. Replace them?",
+        users.len(),
+        if users.len() == 1 { "sandbox has" } else { "sandboxes have" },
+        list(&users),
+    );
+    if prompt::confirm(context, &question, false)? {
+        return Ok(());
+    }
+    Err(CommandFailure::input("nothing was changed"))
+}
+
+fn list(users: &[&UserId]) -> String {
+    let named: Vec<String> = users.iter().take(NAMED).map(ToString::to_string).collect();
+    match users.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+async fn finish(args: &RunArgs, node: &Node, report: &RunReport, context: &Context) -> Outcome {
+    print(&report.instances, Passwords::Shown, context);
+    explain(node, report, context);
+    let code = if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if args.foreground || args.timeout.is_some() {
+        stay(args, node, report, context).await?;
+    }
+    Ok(code)
+}
+
+/// What the organizer has to know besides the table.
+fn explain(node: &Node, report: &RunReport, context: &Context) {
+    let output = &context.output;
+    let orphans = report.plan.actions.iter().filter(|a| matches!(a, Action::Orphan { .. }));
+    let orphans: Vec<&UserId> = orphans.map(Action::user).collect();
+    if !orphans.is_empty() {
+        output.note(&format!(
+            "Not in the roster and left alone: {}. `thon run --prune` removes their sandboxes.",
+            list(&orphans)
+        ));
+    }
+    if let Some(certificate) = &report.certificate {
+        if certificate.trust != Trust::Public {
+            let base = report.instances.iter().find_map(|i| i.url.as_deref()).and_then(origin);
+            output.note(&format!(
+                "\nBrowsers don't trust this certificate yet, and VS Code's web views (Markdown \
+                 preview, notebooks) fail without trust. Participants import {}/ca.crt once; \
+                 `thon tls ca` tells how.",
+                base.unwrap_or("https://<this machine>")
+            ));
+        }
+    }
+    let config = node.config();
+    if config.nginx.enabled && config.nginx.domain.is_none() && config.external_ip.is_none() {
+        let own = thon::own_address();
+        if own.reach == Reach::Loopback {
+            output.warn("the URLs lead to this machine only; set `external_ip` once it has an address");
+        }
+    }
+    if config.sandbox.timeout_minutes > 0 {
+        output.note(&format!(
+            "sandbox.timeout_minutes is {0}: stay with `thon run --timeout {0}` to have it enforced.",
+            config.sandbox.timeout_minutes
+        ));
+    }
+    for failure in &report.failures {
+        output.error(&format!("{}: {}", failure.user, failure.failure), 1);
+    }
+    if let Some(failure) = &report.proxy_failure {
+        output.error(&failure.to_string(), 1);
+    }
+}
+
+/// `https://host:port` of a URL.
+fn origin(url: &str) -> Option<&str> {
+    let host = url.strip_prefix("https://")?;
+    let end = host.find('/').map_or(url.len(), |slash| slash + "https://".len());
+    Some(&url[..end])
+}
+
+/// Waits for Ctrl-C, a termination or the end of the time, and stops what this run started.
+async fn stay(
+    args: &RunArgs,
+    node: &Node,
+    report: &RunReport,
+    context: &Context,
+) -> Result<(), CommandFailure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let minutes = args.timeout.map(u64::from);
+    context.output.note(&match minutes {
+        Some(minutes) => format!("\nStaying for {minutes} minutes; Ctrl-C ends it earlier."),
+        None => "\nStaying; Ctrl-C stops what this run started.".to_owned(),
+    });
+    let over = async {
+        match minutes {
+            Some(minutes) => tokio::time::sleep(Duration::from_secs(minutes * 60)).await,
+            None => std::future::pending().await,
+        }
+    };
+    let listen = |kind| {
+        signal(kind).map_err(|error| CommandFailure::input(format!("listening for signals: {error}")))
+    };
+    let (mut term, mut hangup) = (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
+    tokio::select! {
+        () = over => {}
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    let _lock = node.lock()?;
+    let (stopped, failures) = node.stop(Some(&report.started)).await?;
+    context.output.note(&format!("stopped {}; `thon run` starts them again", stopped.len()));
+    match failures.into_iter().next() {
+        Some(failure) => Err(thon::Error::World(failure.failure).into()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origin_of_a_url_keeps_its_port() {
+        assert_eq!(origin("https://203.0.113.7/20000/proxy/8443/"), Some("https://203.0.113.7"));
+        assert_eq!(origin("https://h:8444/x/"), Some("https://h:8444"));
+        assert_eq!(origin("http://127.0.0.1:1/"), None);
+    }
+
+    #[test]
+    fn a_long_list_is_counted() {
+        let users: Vec<UserId> = (0..8).map(|n| format!("a/u{n}").parse().unwrap()).collect();
+        let users: Vec<&UserId> = users.iter().collect();
+        assert_eq!(list(&users), "a/u0, a/u1, a/u2, a/u3, a/u4 and 3 more");
+        assert_eq!(list(&users[..1]), "a/u0");
+    }
+}

@@ -1,0 +1,111 @@
+//! `thon setup`: what a machine needs before a run.
+//!
+//! For: the order packages, Docker, image, certificate, each only where something is missing.
+//! Not for: starting sandboxes.
+
+use std::process::ExitCode;
+
+use thon::{EngineStart, EngineState, Node, Package};
+
+use super::Outcome;
+use crate::args::SetupArgs;
+use crate::context::Context;
+use crate::failure::CommandFailure;
+use crate::progress::Progress;
+use crate::prompt;
+
+pub(crate) async fn setup(args: &SetupArgs, context: &Context) -> Outcome {
+    let node = context.node()?;
+    let _lock = node.lock()?;
+    prepare(args, &node, context).await?;
+    context.output.note("Everything is ready for `thon run`.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Brings the machine to where `node` can run.
+pub(crate) async fn prepare(
+    args: &SetupArgs,
+    node: &Node,
+    context: &Context,
+) -> Result<(), CommandFailure> {
+    install(args, &node.missing_packages().await, node, context).await?;
+    engine(node, context).await?;
+    let bootstrap: Vec<Package> = node.bootstrap_package().await.into_iter().collect();
+    install(args, &bootstrap, node, context).await?;
+    let progress = Progress::show(node.events(), &context.output);
+    let image = node.ready_image().await;
+    progress.finish().await;
+    if !image? {
+        context.output.note(&format!("image: {} is here", node.config().sandbox.image));
+    }
+    if node.config().nginx.enabled {
+        let certificate = node.issue_certificate().await?;
+        context.output.note(&format!(
+            "certificate: {} by {}, for {}",
+            certificate.change,
+            certificate.provider,
+            node.certificate_names().primary
+        ));
+    }
+    Ok(())
+}
+
+async fn install(
+    args: &SetupArgs,
+    packages: &[Package],
+    node: &Node,
+    context: &Context,
+) -> Result<(), CommandFailure> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    context.output.note("This machine lacks:");
+    for package in packages {
+        context.output.note(&format!("  {:<12} {}", package.name, package.purpose));
+    }
+    let names: Vec<&str> = packages.iter().map(|package| package.name).collect();
+    let names = names.join(" ");
+    if args.no_install {
+        return Err(CommandFailure::input(format!(
+            "--no-install: install {names} yourself, then run this again"
+        )));
+    }
+    if !prompt::confirm(context, "Install them with apt-get?", true)? {
+        return Err(CommandFailure::input(format!("install {names} yourself, then run this again")));
+    }
+    let verbose = context.output.verbose() > 0;
+    let output = context.output.clone();
+    let say = move |line: String| {
+        if verbose {
+            output.note(&line);
+        }
+    };
+    context.output.note(&format!("packages: installing {names}"));
+    node.install_packages(packages, &say).await?;
+    context.output.note("packages: installed");
+    Ok(())
+}
+
+async fn engine(node: &Node, context: &Context) -> Result<(), CommandFailure> {
+    let down = match node.engine().await {
+        EngineState::Answers(version) => {
+            context.output.note(&format!("docker: {version} answers"));
+            return Ok(());
+        }
+        EngineState::Absent => "Docker is installed and doesn't run.".to_owned(),
+        EngineState::Down(failure) => failure.cause,
+    };
+    context.output.note(&format!("docker: {down}"));
+    if !prompt::confirm(context, "Start Docker?", true)? {
+        return Err(CommandFailure::input("start Docker yourself, then run this again"));
+    }
+    match node.start_engine().await? {
+        EngineStart::Service => context.output.note("docker: started, and from now on at every boot"),
+        EngineStart::Process(pid) => context.output.note(&format!(
+            "docker: started as process {pid}; no service manager runs here, so a reboot ends it \
+             (log: {})",
+            node.home().engine_log().display()
+        )),
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `thon status`: who runs, and where.
+//!
+//! For: the table and the JSON of instances, which `thon run` prints as well.
+//! Not for: changing anything.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use thon::core::instance::InstanceState;
+use thon::core::orchestrator::InstanceView;
+
+use super::Outcome;
+use crate::args::StatusArgs;
+use crate::context::{Context, everyone, selected};
+use crate::output::{Tone, plain};
+
+/// Whether passwords are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passwords {
+    Shown,
+    Hidden,
+}
+
+pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
+    let node = context.node()?;
+    let roster = &node.config().groups;
+    let mut instances = node.status(&everyone(roster)).await?;
+    if !args.group.is_empty() || !args.user.is_empty() {
+        let wanted = selected(roster, &args.group, &args.user)?;
+        instances.retain(|instance| wanted.contains(&instance.user));
+    }
+    let passwords = if args.show_passwords { Passwords::Shown } else { Passwords::Hidden };
+    print(&instances, passwords, context);
+    if !context.output.json() {
+        let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
+        context.output.note(&format!("{running} of {} running", instances.len()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An instance as JSON.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    group: &'a str,
+    user: &'a str,
+    state: String,
+    health: &'a str,
+    url: Option<&'a str>,
+    local_url: Option<&'a str>,
+    endpoint: Option<String>,
+    network_mode: Option<String>,
+    port: Option<u16>,
+    workspace: String,
+    container: Option<&'a str>,
+    container_id: Option<&'a str>,
+    created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+}
+
+impl<'a> Row<'a> {
+    fn new(view: &'a InstanceView, passwords: Passwords) -> Self {
+        Self {
+            group: view.user.group.as_str(),
+            user: view.user.user.as_str(),
+            state: view.state.to_string(),
+            health: &view.health,
+            url: view.url.as_deref(),
+            local_url: view.local_url.as_deref(),
+            endpoint: view.endpoint.as_ref().map(ToString::to_string),
+            network_mode: view.network_mode.map(|mode| mode.to_string()),
+            port: view.port.map(|port| port.get()),
+            workspace: view.workspace.to_string(),
+            container: view.container.as_deref(),
+            container_id: view.container_id.as_deref(),
+            created_at: view.created_at.map(timestamp),
+            password: view
+                .password
+                .as_ref()
+                .filter(|_| passwords == Passwords::Shown)
+                .map(|password| password.reveal()),
+        }
+    }
+}
+
+/// Prints instances as a table or as JSON.
+pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &Context) {
+    if context.output.json() {
+        let rows: Vec<Row<'_>> = instances.iter().map(|view| Row::new(view, passwords)).collect();
+        context.output.value(&rows);
+        return;
+    }
+    let shown = passwords == Passwords::Shown && instances.iter().any(|view| view.password.is_some());
+    let mut heading = vec!["USER", "STATE", "URL"];
+    if shown {
+        heading.push("PASSWORD");
+    }
+    heading.push("WORKSPACE");
+    let rows = instances.iter().map(|view| {
+        let url = view.url.as_deref().or(view.local_url.as_deref()).unwrap_or("-");
+        let mut row = vec![plain(view.user.to_string()), (state(view), tone(view.state)), plain(url)];
+        if shown {
+            row.push(plain(view.password.as_ref().map_or("-", |password| password.reveal())));
+        }
+        row.push(plain(view.workspace.to_string()));
+        row
+    });
+    context.output.table(&heading, rows.collect());
+}
+
+/// The state, and what is wrong where something is.
+fn state(view: &InstanceView) -> String {
+    match view.health.as_str() {
+        "none" => "not started".to_owned(),
+        health if health.starts_with("unreachable") => format!("{} ({health})", view.state),
+        _ => view.state.to_string(),
+    }
+}
+
+const fn tone(state: InstanceState) -> Tone {
+    match state {
+        InstanceState::Running => Tone::Good,
+        InstanceState::Failed => Tone::Bad,
+        InstanceState::Terminated => Tone::Plain,
+        _ => Tone::Wait,
+    }
+}
+
+/// A time as RFC 3339 in UTC, whole seconds.
+fn timestamp(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Counted in 400-year cycles of 146,097 days that begin on a first of March, so that the leap
+    // day is the last of its year.
+    let shifted = days + 719_468;
+    let (cycle, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = cycle * 400 + year + carry;
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_767_225_599, "2025-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What every command works with.
+//!
+//! For: the options that hold for all, the configuration with the command line over it, the node.
+//! Not for: a single command's matters.
+
+use thon::core::config::{Config, Severity};
+use thon::core::name::UserId;
+use thon::core::roster::Roster;
+use thon::{Home, Loaded, Node};
+
+use crate::args::{Global, RunArgs};
+use crate::failure::CommandFailure;
+use crate::output::Output;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    pub(crate) const fn new(global: Global, output: Output) -> Self {
+        Self { global, output }
+    }
+
+    /// THON's folder.
+    pub(crate) fn home(&self) -> Result<Home, CommandFailure> {
+        Ok(Home::from_environment()?)
+    }
+
+    /// The configuration with the environment over it; its warnings are said.
+    pub(crate) fn load(&self) -> Result<Loaded, CommandFailure> {
+        let loaded = thon::load_config(self.global.config.as_deref(), &self.home()?)?;
+        for warning in &loaded.warnings {
+            self.output.warn(&warning.to_string());
+        }
+        Ok(loaded)
+    }
+
+    /// The configuration for a run: file, environment, command line, in rising order, checked.
+    pub(crate) fn load_for_run(&self, args: &RunArgs) -> Result<Config, CommandFailure> {
+        let mut config = self.load()?.config;
+        if let Some(path) = &args.groups {
+            let groups = thon::load_groups(path)?;
+            for warning in &groups.warnings {
+                self.output.warn(&warning.to_string());
+            }
+            config.groups = groups.roster;
+        }
+        config.external_ip = args.external_ip.or(config.external_ip);
+        config.nginx.enabled &= !args.no_nginx;
+        config.vscode.secure &= !args.no_password;
+        config.demo |= args.demo;
+        if args.workspace_dir.is_some() {
+            config.workspace.dir.clone_from(&args.workspace_dir);
+        }
+        if config.demo && config.groups.is_empty() {
+            config.groups = Roster::demo();
+        }
+        self.check(&config)?;
+        Ok(config)
+    }
+
+    /// Refuses a configuration that can't work; what probably isn't meant so is said.
+    fn check(&self, config: &Config) -> Result<(), CommandFailure> {
+        let problems = config.validate();
+        if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
+            return Err(CommandFailure::input(problem.to_string()));
+        }
+        for problem in problems {
+            if self.output.verbose() > 0 {
+                self.output.warn(&problem.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// The node of the configuration as it is.
+    pub(crate) fn node(&self) -> Result<Node, CommandFailure> {
+        let mut config = self.load()?.config;
+        if config.demo && config.groups.is_empty() {
+            config.groups = Roster::demo();
+        }
+        Ok(Node::from_config(config, self.home()?)?)
+    }
+}
+
+/// Everyone in a roster.
+pub(crate) fn everyone(roster: &Roster) -> Vec<UserId> {
+    roster.users().map(|(id, _)| id).collect()
+}
+
+/// Those of a roster that are named; everyone where nobody is.
+pub(crate) fn selected(
+    roster: &Roster,
+    groups: &[String],
+    users: &[String],
+) -> Result<Vec<UserId>, CommandFailure> {
+    Ok(everyone(&roster.select(groups, users)?))
+}

@@ -1,0 +1,71 @@
+//! Writing files that must be whole and private.
+//!
+//! For: replacing a file at once or not at all, mode 0600 from its first byte.
+//! Not for: files that others may read.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thon_core::adapter::{Failure, FailureKind};
+
+/// Replaces `path` by a file with `contents` that only its owner may read. A reader sees the old
+/// file or the new one; a crash leaves one of the two.
+pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let result = replace(path, &beside, contents);
+    if result.is_err() {
+        drop(std::fs::remove_file(&beside));
+    }
+    result.map_err(|cause| {
+        Failure::new(
+            FailureKind::Denied,
+            format!("writing {}", path.display()),
+            cause.to_string(),
+            "make the folder writable and look for free space on its disk",
+        )
+    })
+}
+
+fn replace(path: &Path, beside: &PathBuf, contents: &[u8]) -> std::io::Result<()> {
+    // A file of that name is left over from a process with our number that was killed.
+    drop(std::fs::remove_file(beside));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    std::fs::rename(beside, path)?;
+    // The rename itself lives in the folder.
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_and_replaced_whole() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("secret");
+        std::fs::write(&path, "an older and longer text").unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_failure_names_the_file_and_leaves_the_old_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("folder");
+        std::fs::create_dir_all(path.join("full")).unwrap();
+        let failure = write_private(&path, b"x").unwrap_err();
+        assert!(failure.to_string().contains("folder"), "{failure}");
+        assert!(path.is_dir());
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,178 @@
+//! THON's folder: `~/.thon`, or what `THON_HOME` names.
+//!
+//! For: where things are, and the lock that keeps two commands from changing a node at once.
+//! Not for: what is in the files.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use thon_core::adapter::{Failure, FailureKind};
+
+use crate::error::Error;
+
+/// The folder and the places in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+/// Held as long as a command changes the node; given back when it is dropped, also by `kill -9`.
+#[derive(Debug)]
+#[must_use = "the lock is given back as soon as it is dropped"]
+pub struct HomeLock {
+    _file: File,
+}
+
+impl Home {
+    /// The folder at `root`.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder that the environment names: `THON_HOME`, else `.thon` in the user's home.
+    pub fn from_environment() -> Result<Self, Error> {
+        let named = std::env::var_os("THON_HOME").filter(|value| !value.is_empty());
+        let root = named
+            .map(PathBuf::from)
+            .or_else(|| std::env::home_dir().map(|home| home.join(".thon")))
+            .ok_or_else(|| {
+                Error::input("THON_HOME is not set and the home folder is unknown; set THON_HOME")
+            })?;
+        let root = std::path::absolute(&root)
+            .map_err(|cause| Error::input(format!("THON_HOME {}: {cause}", root.display())))?;
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The configuration's usual place.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.root.join("thon.yaml")
+    }
+
+    /// Where seats are remembered.
+    #[must_use]
+    pub fn seats(&self) -> PathBuf {
+        self.root.join("seats.json")
+    }
+
+    /// Certificates, where `nginx.ssl_dir` names no other folder.
+    #[must_use]
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
+    }
+
+    /// The managed nginx, and what is remembered about a system one.
+    #[must_use]
+    pub fn nginx(&self) -> PathBuf {
+        self.root.join("nginx")
+    }
+
+    /// What the organizer adds to the image: `extensions/*.vsix`, `config/npmrc`, `ca/*.crt`.
+    #[must_use]
+    pub fn image(&self) -> PathBuf {
+        self.root.join("image")
+    }
+
+    /// The log of a Docker engine that was started here.
+    #[must_use]
+    pub fn engine_log(&self) -> PathBuf {
+        self.root.join("dockerd.log")
+    }
+
+    /// Makes the folder, readable by its owner only. One that is there keeps its mode.
+    pub fn create(&self) -> Result<(), Failure> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|cause| {
+            Failure::new(
+                FailureKind::Denied,
+                format!("making the folder {}", self.root.display()),
+                cause.to_string(),
+                "make it writable, or name another in THON_HOME",
+            )
+        })
+    }
+
+    /// Takes the lock, or says which process holds it.
+    pub fn lock(&self) -> Result<HomeLock, Failure> {
+        self.create()?;
+        let path = self.root.join("lock");
+        let tried = format!("locking {}", path.display());
+        let failed = |cause: std::io::Error| {
+            let advice = "make the folder writable, or name another in THON_HOME";
+            Failure::new(FailureKind::Denied, &tried, cause.to_string(), advice)
+        };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(file.read_to_string(&mut holder));
+                return Err(Failure::new(
+                    FailureKind::Conflict,
+                    tried,
+                    format!("another thon (process {}) is changing this node", holder.trim()),
+                    "wait until it has ended, then try again",
+                ));
+            }
+        }
+        let note = format!("{}\n", std::process::id());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(note.as_bytes()))
+            .map_err(failed)?;
+        Ok(HomeLock { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_private() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::at(temp.path().join("a/.thon"));
+        home.create().unwrap();
+        let mode = std::fs::metadata(home.root()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_second_command_is_told_who_is_at_work_and_may_go_on_after() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::at(temp.path());
+        let lock = home.lock().unwrap();
+        let refused = home.lock().unwrap_err();
+        assert_eq!(refused.kind, FailureKind::Conflict);
+        assert!(refused.cause.contains(&std::process::id().to_string()), "{refused}");
+        drop(lock);
+        drop(home.lock().unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let failure = Home::at(file.join("home")).lock().unwrap_err();
+        assert!(failure.to_string().contains("THON_HOME"), "{failure}");
+    }
+}

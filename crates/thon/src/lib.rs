@@ -1,0 +1,35 @@
+//! The Hackathon Organizer Node as a library.
+//!
+//! For: embedding what the `thon` command does: [`Node::from_config`] chooses the adapters that a
+//! configuration asks for, and everything else is a method of [`Node`].
+//! Not for: rules (they are in [`core`]) and not for talking to people (front-ends do that).
+
+mod assets;
+mod error;
+mod file;
+mod home;
+mod load;
+mod node;
+mod setup;
+mod store;
+mod system;
+
+pub use thon_core as core;
+pub use thon_docker as docker;
+pub use thon_nginx as nginx;
+pub use thon_tls as tls;
+
+pub use error::Error;
+pub use file::write_private;
+pub use home::{Home, HomeLock};
+pub use load::{Loaded, find as find_config, load as load_config, load_groups};
+pub use node::{Node, public_host};
+pub use setup::{
+    EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
+    PackageManager,
+};
+pub use store::FileStore;
+pub use system::{
+    OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program, has_systemd,
+    own_address, reach,
+};

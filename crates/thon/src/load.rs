@@ -1,0 +1,118 @@
+//! Finding and reading thon.yaml and groups.yaml.
+//!
+//! For: the order in which places are searched, and the environment over the file.
+//! Not for: what the keys mean; the core's configuration knows that.
+
+use std::path::{Path, PathBuf};
+
+use thon_core::config::{Config, Warning};
+use thon_core::name::quoted;
+use thon_core::roster::{GroupsFile, Roster};
+
+use crate::error::Error;
+use crate::home::Home;
+
+/// The largest file that is read, in bytes; ten thousand users fit in a tenth of it.
+const MAX_SIZE: u64 = 4 << 20;
+
+/// A configuration as it was found.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration, environment included.
+    pub config: Config,
+    /// The file it came from; nothing where there is none.
+    pub path: Option<PathBuf>,
+    /// What the person should know about the file.
+    pub warnings: Vec<Warning>,
+}
+
+/// The configuration file: `explicit`, else the one in THON's folder, else `thon.yaml` in the
+/// current folder. Nothing if there is none; an explicit one has to be there.
+pub fn find(explicit: Option<&Path>, home: &Home) -> Result<Option<PathBuf>, Error> {
+    if let Some(path) = explicit {
+        if path.is_file() {
+            return Ok(Some(path.to_path_buf()));
+        }
+        let shown = quoted(&path.display().to_string());
+        return Err(Error::input(format!(
+            "--config {shown}: there is no such file; `thon init` makes one"
+        )));
+    }
+    let usual = [home.config(), PathBuf::from("thon.yaml")];
+    Ok(usual.into_iter().find(|path| path.is_file()))
+}
+
+/// Reads the configuration that [`find`] finds, with the environment over it. Where there is no
+/// file the defaults are taken.
+pub fn load(explicit: Option<&Path>, home: &Home) -> Result<Loaded, Error> {
+    let path = find(explicit, home)?;
+    let (config, warnings) = match &path {
+        Some(path) => {
+            let loaded = Config::parse(&read(path)?, &path.display().to_string())?;
+            (loaded.config, loaded.warnings)
+        }
+        None => (Config::default(), Vec::new()),
+    };
+    // Variables that aren't UTF-8 are none of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Loaded { config: config.with_env(environment)?, path, warnings })
+}
+
+/// Reads a groups file.
+pub fn load_groups(path: &Path) -> Result<GroupsFile, Error> {
+    Ok(Roster::parse_groups_file(&read(path)?, &path.display().to_string())?)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    let shown = quoted(&path.display().to_string());
+    let size = std::fs::metadata(path).map_err(|e| Error::input(format!("{shown}: {e}")))?.len();
+    if size > MAX_SIZE {
+        return Err(Error::input(format!(
+            "{shown}: it has {size} bytes; allowed are {MAX_SIZE} at most"
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(|e| Error::input(format!("{shown}: {e}")))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let upto = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..upto].iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::input(format!("{shown}:{line}: it is not UTF-8 text; save it as UTF-8"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let temp = tempfile::tempdir().unwrap();
+        let home = Home::at(temp.path());
+        (temp, home)
+    }
+
+    #[test]
+    fn a_file_that_was_named_has_to_be_there() {
+        let (_temp, home) = home();
+        let error = find(Some(Path::new("nowhere.yaml")), &home).unwrap_err();
+        assert!(error.is_bad_input());
+        assert!(error.to_string().contains("thon init"), "{error}");
+    }
+
+    #[test]
+    fn the_file_in_the_folder_is_found() {
+        let (_temp, home) = home();
+        std::fs::write(home.config(), "groups:\n  alpha: [alice]\n").unwrap();
+        let loaded = load(None, &home).unwrap();
+        assert_eq!(loaded.path, Some(home.config()));
+        assert_eq!(loaded.config.groups.user_count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_line() {
+        let (_temp, home) = home();
+        std::fs::write(home.config(), b"groups:\n  a: [\xff]\n").unwrap();
+        let error = load(None, &home).unwrap_err();
+        assert!(error.is_bad_input());
+        assert!(error.to_string().contains(":2: it is not UTF-8"), "{error}");
+    }
+}

@@ -1,0 +1,346 @@
+//! The node: adapters chosen from a configuration and put together, in this one place.
+//!
+//! For: everything that a front-end can ask for, each as one call.
+//! Not for: the rules; they are in the core. Not for: prompts and tables; they are the front-ends'.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy};
+use thon_core::certificate::{Certificate, CertificateNames};
+use thon_core::config::{Config, SslProvider, Subnet};
+use thon_core::event::EventStream;
+use thon_core::image::ImageRef;
+use thon_core::name::UserId;
+use thon_core::orchestrator::{
+    Adapters, InstanceView, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
+    SiteSettings, UserFailure,
+};
+use thon_core::port::PortRanges;
+use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
+use thon_core::sandbox::{HOME, InjectedFile};
+use thon_core::workspace::WorkspaceMode;
+use thon_docker::{DockerRuntime, DockerSettings};
+use thon_nginx::{NginxProxy, NginxSettings};
+use thon_tls::{Provider, Tls, TlsSettings};
+
+use crate::error::Error;
+use crate::home::{Home, HomeLock};
+use crate::setup::{
+    EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
+    PackageManager, engine, image, packages,
+};
+use crate::store::FileStore;
+use crate::system::{OsEntropy, SystemClock, cores, own_address};
+
+/// Where a public authority's challenges are laid down: nginx's workers must be able to read it,
+/// which they can't in anyone's home.
+const ACME_WEBROOT: &str = "/var/lib/thon/acme";
+
+/// A node put together from its configuration.
+pub struct Node {
+    config: Config,
+    home: Home,
+    docker: Arc<DockerRuntime>,
+    proxy: Arc<NginxProxy>,
+    certificates: Arc<Tls>,
+    orchestrator: Orchestrator,
+    names: CertificateNames,
+}
+
+impl Node {
+    /// Chooses the adapters that `config` asks for and puts them together. Nothing is contacted,
+    /// started or written.
+    pub fn from_config(config: Config, home: Home) -> Result<Self, Error> {
+        let clock = Arc::new(SystemClock);
+        let events = EventStream::new(clock.clone());
+        let docker = Arc::new(
+            DockerRuntime::connect(DockerSettings {
+                subnet: match config.sandbox.subnet {
+                    Subnet::Auto => None,
+                    network @ Subnet::Network { .. } => Some(network.to_string()),
+                },
+                ..DockerSettings::for_node(config.node.clone())
+            })
+            .map_err(Failure::from)?,
+        );
+        let public = public_host(&config);
+        let names = CertificateNames::for_node(&public, config.external_ip);
+        let proxy = Arc::new(NginxProxy::new(nginx_settings(&config, &home)));
+        let certificates = Arc::new(Tls::new(tls_settings(&config, &home), clock));
+        let settings = node_settings(&config, public, names.clone())?;
+        let adapters = Adapters {
+            runtime: docker.clone(),
+            proxy: proxy.clone(),
+            certificates: certificates.clone(),
+            store: Arc::new(FileStore::new(home.seats())),
+            entropy: Arc::new(OsEntropy),
+        };
+        let orchestrator = Orchestrator::new(settings, adapters, events);
+        Ok(Self { config, home, docker, proxy, certificates, orchestrator, names })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// THON's folder.
+    #[must_use]
+    pub const fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The stream that everything is said on.
+    #[must_use]
+    pub const fn events(&self) -> &EventStream {
+        self.orchestrator.events()
+    }
+
+    /// Takes the lock that every command which changes the node holds.
+    pub fn lock(&self) -> Result<HomeLock, Error> {
+        Ok(self.home.lock()?)
+    }
+
+    /// Looks at what a run would do. Changes nothing.
+    pub async fn plan(&self, request: &RunRequest) -> Result<Prepared, Error> {
+        Ok(self.orchestrator.prepare(request).await?)
+    }
+
+    /// Makes what is there into what is wanted.
+    pub async fn run(&self, request: &RunRequest) -> Result<RunReport, Error> {
+        Ok(self.orchestrator.run(request).await?)
+    }
+
+    /// Everything as it is now, those in `roster` first. Changes nothing.
+    pub async fn status(&self, roster: &[UserId]) -> Result<Vec<InstanceView>, Error> {
+        Ok(self.orchestrator.status(roster).await?)
+    }
+
+    /// Stops the sandboxes of `users`, or everyone's; they can be started again with all that is in
+    /// them.
+    pub async fn stop(
+        &self,
+        users: Option<&[UserId]>,
+    ) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
+        Ok(self.orchestrator.stop(users, false).await?)
+    }
+
+    /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
+    pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
+        let removed = self.orchestrator.stop(None, true).await?;
+        self.orchestrator.cleanup_proxy().await?;
+        Ok(removed)
+    }
+
+    /// The last `tail` lines of a user's sandbox.
+    pub async fn logs(&self, user: &UserId, tail: usize) -> Result<String, Error> {
+        Ok(self.orchestrator.logs(user, tail).await?)
+    }
+
+    /// What the proxy does now.
+    pub async fn proxy_status(&self) -> Result<ProxyStatus, Error> {
+        Ok(self.proxy.status().await?)
+    }
+
+    /// Writes the proxy's routes anew from what runs, and checks each.
+    pub async fn proxy_sync(&self) -> Result<(Option<ProxyChange>, Vec<RouteCheck>), Error> {
+        Ok(self.orchestrator.sync_proxy().await?)
+    }
+
+    /// Takes the proxy's configuration away and gives back what was there before.
+    pub async fn proxy_cleanup(&self) -> Result<(), Error> {
+        Ok(self.proxy.cleanup().await?)
+    }
+
+    /// The names that the certificate must cover.
+    #[must_use]
+    pub const fn certificate_names(&self) -> &CertificateNames {
+        &self.names
+    }
+
+    /// The certificate that is there now.
+    pub async fn certificate(&self) -> Result<Option<Certificate>, Error> {
+        Ok(self.certificates.current(&self.names).await?)
+    }
+
+    /// A certificate that is valid now, made or renewed if need be.
+    pub async fn issue_certificate(&self) -> Result<Certificate, Error> {
+        Ok(self.certificates.ensure(&self.names).await?)
+    }
+
+    /// Who trusts `certificate`, and what participants have to do; plain lines.
+    #[must_use]
+    pub fn explain_certificate(&self, certificate: &Certificate) -> Vec<String> {
+        thon_tls::explain(certificate, &self.names)
+    }
+
+    /// How the Docker engine stands.
+    pub async fn engine(&self) -> EngineState {
+        let version = self.docker.version().await;
+        engine::state(version.map(|version| version.version).map_err(Failure::from))
+    }
+
+    /// Starts the Docker engine and waits until it answers.
+    pub async fn start_engine(&self) -> Result<EngineStart, Error> {
+        let docker = Arc::clone(&self.docker);
+        let answers = move || {
+            let docker = Arc::clone(&docker);
+            async move { docker.ping().await.is_ok() }
+        };
+        Ok(engine::start(&self.home, answers).await?)
+    }
+
+    /// The programs that this configuration needs and the machine lacks.
+    pub async fn missing_packages(&self) -> Vec<Package> {
+        let answers = matches!(self.engine().await, EngineState::Answers(_));
+        packages::missing(&self.config, answers)
+    }
+
+    /// Installs packages; each line that the package manager says goes to `say`.
+    pub async fn install_packages(
+        &self,
+        packages: &[Package],
+        say: &(dyn Fn(String) + Send + Sync),
+    ) -> Result<(), Error> {
+        Ok(PackageManager::find().await?.install(packages, say).await?)
+    }
+
+    /// The program that makes a base image where no registry answers, if this machine lacks it and
+    /// a build would need it.
+    pub async fn bootstrap_package(&self) -> Option<Package> {
+        image::bootstrap_package(&self.docker, &self.config).await
+    }
+
+    /// How the sandbox image stands.
+    pub async fn image(&self) -> Result<ImageReport, Error> {
+        image::report(&self.docker, &self.config, &self.home).await
+    }
+
+    /// Builds the sandbox image if its inputs changed, or if `options` ask for it.
+    pub async fn build_image(&self, options: &ImageOptions) -> Result<ImageBuild, Error> {
+        image::build(&self.docker, &self.config, &self.home, options, self.events()).await
+    }
+
+    /// Makes the image ready for a launch: THON's own is built where it is missing or outdated,
+    /// another's is fetched where it is missing. Returns whether anything had to be done.
+    pub async fn ready_image(&self) -> Result<bool, Error> {
+        let report = self.image().await?;
+        let own = report.image == ImageRef::default();
+        match report.state {
+            ImageState::Current | ImageState::Foreign => Ok(false),
+            ImageState::Missing if !own => {
+                image::pull(&self.docker, &report.image, self.events()).await?;
+                Ok(true)
+            }
+            ImageState::Missing | ImageState::Outdated => {
+                Ok(self.build_image(&ImageOptions::default()).await?.built)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+/// The name or address in URLs: the domain, else the configured address, else the one found out.
+#[must_use]
+pub fn public_host(config: &Config) -> String {
+    let domain = config.nginx.domain.as_ref().map(|domain| domain.as_str().to_owned());
+    let address = || config.external_ip.unwrap_or_else(|| own_address().address);
+    domain.unwrap_or_else(|| match address() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => address.to_string(),
+    })
+}
+
+fn node_settings(
+    config: &Config,
+    host: String,
+    names: CertificateNames,
+) -> Result<NodeSettings, Error> {
+    let sandbox = &config.sandbox;
+    let site = config.nginx.enabled.then(|| SiteSettings {
+        host,
+        https_port: config.nginx.https_port,
+        http_port: config.nginx.http_port,
+        names,
+    });
+    Ok(NodeSettings {
+        node: config.node.clone(),
+        image: sandbox.image.clone(),
+        network_mode: sandbox.network_mode,
+        limits: sandbox.limits(),
+        ports: PortRanges {
+            first_code_port: sandbox.starting_port,
+            host_ports: sandbox.host_ports.first().get()..=sandbox.host_ports.last().get(),
+        },
+        workspace: workspace_mode(config)?,
+        secure: config.vscode.secure,
+        environment: std::collections::BTreeMap::new(),
+        files: vscode_settings(config)?.into_iter().collect(),
+        launch_concurrency: sandbox.launch_concurrency.on(cores()),
+        ready_timeout: Duration::from_secs(sandbox.ready_timeout_seconds.into()),
+        site,
+    })
+}
+
+fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {
+    if config.workspace.ephemeral {
+        return Ok(WorkspaceMode::Ephemeral);
+    }
+    let Some(dir) = &config.workspace.dir else { return Ok(WorkspaceMode::Volume) };
+    let absolute = std::path::absolute(dir)
+        .map_err(|error| Error::input(format!("workspace.dir {}: {error}", dir.display())))?;
+    Ok(WorkspaceMode::Bind(absolute))
+}
+
+/// The organizer's VS Code settings, where some are configured.
+fn vscode_settings(config: &Config) -> Result<Option<InjectedFile>, Error> {
+    let Some(path) = &config.vscode.settings_file else { return Ok(None) };
+    let contents = std::fs::read(path).map_err(|error| {
+        let shown = path.display();
+        Error::input(format!("vscode.settings_file {shown}: {error}; correct the path"))
+    })?;
+    let path = format!("{HOME}/.local/share/code-server/User/settings.json");
+    Ok(Some(InjectedFile { path, mode: 0o600, contents }))
+}
+
+fn nginx_settings(config: &Config, home: &Home) -> NginxSettings {
+    NginxSettings {
+        mode: config.nginx.mode,
+        acme_webroot: webroot(config),
+        ..NginxSettings::new(config.node.clone(), home.nginx())
+    }
+}
+
+fn tls_settings(config: &Config, home: &Home) -> TlsSettings {
+    let provider = match config.nginx.ssl_provider {
+        SslProvider::Auto => Provider::Auto,
+        SslProvider::Mkcert => Provider::Mkcert,
+        SslProvider::Openssl => Provider::Openssl,
+        SslProvider::Embedded => Provider::Embedded,
+        SslProvider::Certbot => Provider::Certbot,
+    };
+    let dir = config.nginx.ssl_dir.clone().unwrap_or_else(|| home.tls());
+    let email = &config.nginx.certbot_email;
+    TlsSettings {
+        node_name: config.node.to_string(),
+        domain: config.nginx.domain.as_ref().map(|domain| domain.as_str().to_owned()),
+        certbot_email: (!email.is_empty()).then(|| email.clone()),
+        webroot: webroot(config),
+        challenge_port: config.nginx.http_port.get(),
+        ..TlsSettings::new(provider, dir)
+    }
+}
+
+fn webroot(config: &Config) -> Option<PathBuf> {
+    let public = matches!(config.nginx.ssl_provider, SslProvider::Auto | SslProvider::Certbot);
+    (public && config.nginx.domain.is_some()).then(|| PathBuf::from(ACME_WEBROOT))
+}
