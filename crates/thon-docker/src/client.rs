@@ -1,0 +1,161 @@
+//! The connection to the engine.
+//!
+//! For: connecting when it is first needed, agreeing on a version, giving every call a limit in
+//! time, and remembering the few things about a sandbox that don't change while it lives.
+//! Not for: what is asked of the engine; the other modules do that.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error as EngineError;
+use thon_core::name::NodeName;
+use thon_core::sandbox::SandboxId;
+use tokio::sync::OnceCell;
+
+use crate::error::DockerError;
+use crate::health::Known;
+use crate::settings::DockerSettings;
+
+/// For questions that the engine answers from memory. A machine that is starting dozens of editors
+/// may take seconds for them.
+pub(crate) const QUICK: Duration = Duration::from_secs(30);
+
+/// For work on the disk: creating, removing, unpacking.
+pub(crate) const SLOW: Duration = Duration::from_mins(2);
+
+/// The limit in bollard itself. Longer than any of ours, so that ours, which say what was tried,
+/// are the ones that strike; builds and imports may be silent for long.
+const OUTER_SECONDS: u64 = 3600;
+
+/// The engine's own account of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineVersion {
+    /// The engine's version, such as `20.10.24`.
+    pub version: String,
+    /// The newest version of its interface, such as `1.41`.
+    pub api_version: String,
+}
+
+/// Docker as a [`thon_core::adapter::SandboxRuntime`].
+#[derive(Debug)]
+pub struct DockerRuntime {
+    settings: DockerSettings,
+    host: String,
+    client: OnceCell<Docker>,
+    cpu_count: OnceCell<i64>,
+    /// What is known of sandboxes without asking again.
+    known: Mutex<HashMap<SandboxId, Known>>,
+    /// Folders seen in images, by the image's id and the path.
+    folders: Mutex<HashSet<(String, String)>>,
+}
+
+impl DockerRuntime {
+    /// A runtime for these settings. The engine is first asked when something is wanted of it, so
+    /// that a runtime can be made before Docker is started; what is wrong with the address itself
+    /// is said at once.
+    pub fn connect(settings: DockerSettings) -> Result<Self, DockerError> {
+        let host = settings.host();
+        let plain = host.starts_with("unix://") || host.starts_with("tcp://");
+        if !plain && !host.starts_with("http://") {
+            let error = EngineError::UnsupportedURISchemeError { uri: host.clone() };
+            return Err(DockerError::from_engine("connecting to Docker", &host, &error));
+        }
+        Ok(Self {
+            settings,
+            host,
+            client: OnceCell::new(),
+            cpu_count: OnceCell::new(),
+            known: Mutex::default(),
+            folders: Mutex::default(),
+        })
+    }
+
+    /// The node that this runtime works for.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        &self.settings.node
+    }
+
+    /// Asks whether the engine answers.
+    pub async fn ping(&self) -> Result<(), DockerError> {
+        let client = self.client().await?;
+        self.call("asking whether Docker answers", QUICK, client.ping()).await.map(drop)
+    }
+
+    /// Asks the engine for its version.
+    pub async fn version(&self) -> Result<EngineVersion, DockerError> {
+        let client = self.client().await?;
+        let version = self.call("asking Docker for its version", QUICK, client.version()).await?;
+        Ok(EngineVersion {
+            version: version.version.unwrap_or_default(),
+            api_version: version.api_version.unwrap_or_default(),
+        })
+    }
+
+    /// Most CPUs that the engine lets a container have.
+    pub(crate) async fn cpu_count(&self) -> Result<i64, DockerError> {
+        let ask = async {
+            let client = self.client().await?;
+            // The whole answer is large; only the number leaves the box.
+            let answer = Box::pin(async { client.info().await.map(|info| info.ncpu) });
+            let count = self.call("asking Docker about the machine", QUICK, answer).await?;
+            Ok(count.filter(|count| *count > 0).unwrap_or(1))
+        };
+        self.cpu_count.get_or_try_init(|| ask).await.copied()
+    }
+
+    pub(crate) fn settings(&self) -> &DockerSettings {
+        &self.settings
+    }
+
+    /// The client, connected and agreed on a version; tried again by the next call if it fails.
+    pub(crate) async fn client(&self) -> Result<&Docker, DockerError> {
+        let tried = "connecting to Docker";
+        self.client
+            .get_or_try_init(|| async {
+                let mut client = Docker::connect_with_host(&self.host)
+                    .map_err(|error| DockerError::from_engine(tried, &self.host, &error))?;
+                client.set_timeout(Duration::from_secs(OUTER_SECONDS));
+                self.call(tried, QUICK, Box::pin(client.negotiate_version())).await
+            })
+            .await
+    }
+
+    /// Waits for an answer, for at most `limit`, and puts what goes wrong into words.
+    pub(crate) async fn call<T>(
+        &self,
+        tried: &str,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, DockerError> {
+        self.raw(tried, limit, answer).await?.map_err(|error| self.error(tried, &error))
+    }
+
+    /// As [`Self::call`], with the engine's own error left for the caller to look at.
+    pub(crate) async fn raw<T>(
+        &self,
+        tried: &str,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<Result<T, EngineError>, DockerError> {
+        tokio::time::timeout(limit, answer).await.map_err(|_| DockerError::timed_out(tried, limit))
+    }
+
+    /// Puts the engine's error into words.
+    pub(crate) fn error(&self, tried: &str, error: &EngineError) -> DockerError {
+        DockerError::from_engine(tried, &self.host, error)
+    }
+
+    // The two maps hold nothing that a panic could leave half-written, so a poisoned lock is fine.
+
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashMap<SandboxId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn folders(&self) -> MutexGuard<'_, HashSet<(String, String)>> {
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

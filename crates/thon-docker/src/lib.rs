@@ -1,0 +1,41 @@
+//! Docker as THON's sandbox runtime.
+//!
+//! For: everything that is said to a Docker engine: sandboxes as containers with limits, hardening
+//! and labels, the node's own network, volumes and host folders for workspaces, files placed as a
+//! tar stream, health, logs, and the sandbox image (pulled, built, or bootstrapped from the
+//! distribution's packages).
+//!
+//! Not for: deciding what should run. [`DockerRuntime`] implements
+//! [`thon_core::adapter::SandboxRuntime`], does what it is asked and remembers nothing that Docker
+//! couldn't tell again: every container, volume and network of ours carries labels by which it is
+//! found.
+
+mod bind;
+mod bootstrap;
+mod build;
+mod client;
+mod create;
+mod error;
+mod exec;
+mod health;
+mod image;
+mod inject;
+mod labels;
+mod network;
+mod observe;
+mod preflight;
+mod probe;
+mod progress;
+mod runtime;
+mod settings;
+mod subnet;
+mod workspace;
+
+pub use build::{BuildOutcome, BuildRequest, ContextFile, MissingExtension};
+pub use client::{DockerRuntime, EngineVersion};
+pub use error::{BuildFailure, DockerError};
+pub use exec::ExecOutput;
+pub use image::ImageInfo;
+pub use labels::{FINGERPRINT, GROUP, IMAGE_INPUTS, MANAGED, NODE, USER, VERSION};
+pub use progress::{Progress, ProgressCallback};
+pub use settings::DockerSettings;

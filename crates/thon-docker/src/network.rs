@@ -1,0 +1,195 @@
+//! The node's own network.
+//!
+//! For: one bridge per node on which sandboxes reach the outside and not each other.
+//! Not for: firewall rules between sandboxes and the host.
+
+use std::collections::HashMap;
+
+use bollard::errors::Error as EngineError;
+use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
+use bollard::query_parameters::ListNetworksOptionsBuilder;
+use thon_core::adapter::FailureKind;
+use thon_core::name::NodeName;
+
+use crate::client::{DockerRuntime, QUICK, SLOW};
+use crate::error::{DockerError, is_conflict};
+use crate::labels;
+use crate::subnet::{self, Subnet};
+
+/// Docker's option that keeps containers on one bridge apart when it is `false`.
+const ISOLATION: &str = "com.docker.network.bridge.enable_icc";
+/// Docker's option for the name of the bridge's interface.
+const INTERFACE: &str = "com.docker.network.bridge.name";
+/// The kernel's table of IPv4 routes.
+const ROUTES: &str = "/proc/net/route";
+/// How many free subnets are tried before giving up: each failure means that somebody took it
+/// between our look and our request.
+const ATTEMPTS: usize = 8;
+
+impl DockerRuntime {
+    /// Makes the node's network if it isn't there. Two processes that do so at once end up with
+    /// one: the interface's name belongs to the node, and Docker gives it only once.
+    pub(crate) async fn ensure_network(&self) -> Result<(), DockerError> {
+        let tried = format!("making the network {}", self.node());
+        let networks = self.networks(&tried).await?;
+        if let Some(found) = named(self.node(), &networks) {
+            return self.judge(&tried, found);
+        }
+        let mut last = None;
+        for subnet in self.subnets(&tried, &networks).await? {
+            let client = self.client().await?;
+            let request = self.network_request(subnet);
+            match self.raw(&tried, SLOW, client.create_network(request)).await? {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    // Somebody else may have made it meanwhile; then all is well.
+                    if let Some(found) = named(self.node(), &self.networks(&tried).await?) {
+                        return self.judge(&tried, found);
+                    }
+                    if !collides(&error) {
+                        return Err(self.error(&tried, &error));
+                    }
+                    last = Some(error);
+                }
+            }
+        }
+        Err(DockerError::engine(
+            FailureKind::Conflict,
+            &tried,
+            last.map_or_else(
+                || "every subnet on the list overlaps with a network or a route".to_owned(),
+                |error| error.to_string(),
+            ),
+            "remove networks that nobody uses with `docker network prune`, or name a free subnet \
+             in the configuration",
+        ))
+    }
+
+    async fn networks(&self, tried: &str) -> Result<Vec<Network>, DockerError> {
+        let client = self.client().await?;
+        let options = ListNetworksOptionsBuilder::default().build();
+        self.call(tried, QUICK, client.list_networks(Some(options))).await
+    }
+
+    /// A network of our name is fine if it is ours and keeps sandboxes apart.
+    fn judge(&self, tried: &str, network: &Network) -> Result<(), DockerError> {
+        let ours = network.labels.as_ref().is_some_and(|found| labels::are_of(self.node(), found));
+        let isolates = option(network, ISOLATION) == Some("false");
+        let cause = match (ours, isolates) {
+            (true, true) => return Ok(()),
+            (false, _) => format!("a network {} is there and is not ours", self.node()),
+            (true, false) => "the network lets sandboxes reach each other".to_owned(),
+        };
+        let advice = format!(
+            "remove it with `docker network rm {}` and run again, or choose another node name",
+            self.node()
+        );
+        Err(DockerError::engine(FailureKind::Conflict, tried, cause, advice))
+    }
+
+    /// The subnets to try: the configured one, or the first free ones.
+    async fn subnets(&self, tried: &str, networks: &[Network]) -> Result<Vec<Subnet>, DockerError> {
+        if let Some(text) = &self.settings().subnet {
+            let subnet = text.parse().map_err(|()| {
+                DockerError::host(
+                    FailureKind::Other,
+                    tried,
+                    format!("{} is no IPv4 subnet", thon_core::name::quoted(text)),
+                    "write it as address/length, such as 10.200.0.0/20",
+                )
+            })?;
+            return Ok(vec![subnet]);
+        }
+        let mut taken: Vec<Subnet> = networks
+            .iter()
+            .filter_map(|network| network.ipam.as_ref()?.config.as_ref())
+            .flatten()
+            .filter_map(|config| config.subnet.as_deref()?.parse().ok())
+            .collect();
+        // Where the table can't be read there is no Linux to collide with.
+        let table = tokio::fs::read_to_string(ROUTES).await.unwrap_or_default();
+        taken.extend(subnet::routes(&table));
+        Ok(subnet::free(&taken).take(ATTEMPTS).collect())
+    }
+
+    fn network_request(&self, subnet: Subnet) -> NetworkCreateRequest {
+        NetworkCreateRequest {
+            name: self.node().to_string(),
+            driver: Some("bridge".to_owned()),
+            ipam: Some(Ipam {
+                config: Some(vec![IpamConfig {
+                    subnet: Some(subnet.to_string()),
+                    ..IpamConfig::default()
+                }]),
+                ..Ipam::default()
+            }),
+            options: Some(HashMap::from([
+                (ISOLATION.to_owned(), "false".to_owned()),
+                (INTERFACE.to_owned(), interface_name(self.node())),
+            ])),
+            labels: Some(labels::of_node(self.node())),
+            ..NetworkCreateRequest::default()
+        }
+    }
+}
+
+fn named<'a>(node: &NodeName, networks: &'a [Network]) -> Option<&'a Network> {
+    networks.iter().find(|network| network.name.as_deref() == Some(node.as_str()))
+}
+
+fn option<'a>(network: &'a Network, name: &str) -> Option<&'a str> {
+    network.options.as_ref()?.get(name).map(String::as_str)
+}
+
+/// True if the engine refused a subnet or a name because something has it.
+fn collides(error: &EngineError) -> bool {
+    let overlaps = matches!(
+        error,
+        EngineError::DockerResponseServerError { message, .. }
+            if message.to_ascii_lowercase().contains("overlap")
+    );
+    overlaps || is_conflict(error)
+}
+
+/// The interface's name: `thon0` on the default node, which people look for with `ip addr`; a
+/// digest of the node's name on others, for the kernel allows 15 characters only, and `eth` or
+/// `docker` with a 0 behind it is taken on most hosts.
+fn interface_name(node: &NodeName) -> String {
+    if *node == NodeName::default() {
+        return "thon0".to_owned();
+    }
+    // FNV-1a, with the constants of its 64-bit form: stable, and small enough to be written here.
+    let digest = node.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("thon-{:010x}", digest & 0xff_ffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interface_names_fit_the_kernel_and_differ() {
+        assert_eq!(interface_name(&NodeName::default()), "thon0");
+        let names: Vec<String> = ["eth", "docker", "a", "x".repeat(32).as_str()]
+            .iter()
+            .map(|node| interface_name(&node.parse().unwrap()))
+            .collect();
+        for name in &names {
+            assert_eq!(name.len(), 15, "{name}");
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_collision_is_told_from_another_refusal() {
+        let answer = |status_code, message: &str| EngineError::DockerResponseServerError {
+            status_code,
+            message: message.to_owned(),
+        };
+        assert!(collides(&answer(403, "Pool overlaps with other one on this address space")));
+        assert!(collides(&answer(409, "network with name thon already exists")));
+        assert!(!collides(&answer(500, "bridge module not loaded")));
+    }
+}

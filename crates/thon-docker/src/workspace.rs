@@ -1,0 +1,57 @@
+//! Workspaces, as far as Docker holds them.
+//!
+//! For: making a user's volume or folder if it isn't there.
+//! Not for: touching one that is, or removing any.
+
+use bollard::models::VolumeCreateRequest;
+use thon_core::adapter::FailureKind;
+use thon_core::name::UserId;
+use thon_core::workspace::{Workspace, WorkspaceChange};
+
+use crate::bind;
+use crate::client::{DockerRuntime, QUICK, SLOW};
+use crate::error::{DockerError, is_missing};
+use crate::labels;
+
+impl DockerRuntime {
+    /// Makes the workspace if it isn't there.
+    pub(crate) async fn make_workspace(
+        &self,
+        user: &UserId,
+        workspace: &Workspace,
+    ) -> Result<WorkspaceChange, DockerError> {
+        match workspace {
+            Workspace::Volume(name) => self.make_volume(user, name).await,
+            Workspace::Bind(path) => {
+                let (path, user) = (path.clone(), user.clone());
+                let tried = format!("making the workspace {}", path.display());
+                tokio::task::spawn_blocking(move || bind::ensure(&path, &user))
+                    .await
+                    .unwrap_or_else(|error| {
+                        let advice = "run `thon run` again";
+                        Err(DockerError::host(FailureKind::Other, tried, error.to_string(), advice))
+                    })
+            }
+            Workspace::Ephemeral => Ok(WorkspaceChange::Kept),
+        }
+    }
+
+    /// A volume of this name is taken as it is, whoever made it: its name is the user's alone, and
+    /// the files of an earlier installation are theirs.
+    async fn make_volume(&self, user: &UserId, name: &str) -> Result<WorkspaceChange, DockerError> {
+        let tried = format!("making the workspace {name}");
+        let client = self.client().await?;
+        match self.raw(&tried, QUICK, client.inspect_volume(name)).await? {
+            Ok(_) => return Ok(WorkspaceChange::Kept),
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(self.error(&tried, &error)),
+        }
+        let request = VolumeCreateRequest {
+            name: Some(name.to_owned()),
+            labels: Some(labels::of_user(self.node(), user)),
+            ..VolumeCreateRequest::default()
+        };
+        self.call(&tried, SLOW, client.create_volume(request)).await?;
+        Ok(WorkspaceChange::Made)
+    }
+}

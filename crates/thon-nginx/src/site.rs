@@ -1,0 +1,372 @@
+//! What is served, in words that nginx may be given.
+//!
+//! For: checking every value that goes into a configuration, and rendering it.
+//! Not for: files of nginx's and processes; a certificate is read here because its bytes are part
+//! of what is served.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use thon_core::certificate::Trust;
+use thon_core::endpoint::Port;
+use thon_core::name::NodeName;
+use thon_core::proxy::{ProxySite, Route};
+
+use crate::error::NginxError;
+use crate::settings::Machine;
+
+/// Stands for the fingerprint while the text that it is made of is rendered.
+const PENDING: &str = "thon-generation-pending";
+
+/// How long old workers live on after a reload; why is in the template.
+pub(crate) const SHUTDOWN_TIMEOUT: &str = "4h";
+
+/// nginx reads a quoted text into a buffer of 4096 bytes (`NGX_CONF_BUFFER`).
+const LONGEST_TEXT: usize = 4000;
+
+/// Whose nginx the text is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target<'a> {
+    /// A whole configuration for a process of ours with this prefix.
+    Managed {
+        /// The prefix.
+        home: &'a Path,
+    },
+    /// A file that others' configuration includes.
+    System {
+        /// True where requests for unknown names may be ours on the HTTP port.
+        default_http: bool,
+        /// The same for the HTTPS port.
+        default_https: bool,
+    },
+}
+
+/// A configuration, ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rendered {
+    /// The text.
+    pub(crate) text: String,
+    /// The fingerprint of the text and of the certificate; nginx answers it on `/thon-generation`.
+    pub(crate) generation: String,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    node: &'a NodeName,
+    id: String,
+    home: Option<&'a str>,
+    worker_user: Option<&'a str>,
+    open_files: u64,
+    worker_connections: u64,
+    shutdown_timeout: &'static str,
+    http_listen: Vec<String>,
+    https_listen: Vec<String>,
+    server_names: String,
+    port_suffix: String,
+    generation: &'static str,
+    root: Option<&'a str>,
+    acme_webroot: Option<&'a str>,
+    chain: &'a str,
+    key: &'a str,
+    strict_transport: bool,
+    cookie_flags: bool,
+    login_shapes: BTreeSet<String>,
+    routes: Vec<RouteView<'a>>,
+    welcome_page: String,
+    missing_page: String,
+    slow_page: String,
+    starting_page: String,
+}
+
+#[derive(Serialize)]
+struct RouteView<'a> {
+    name: String,
+    address: &'a str,
+    path: &'a str,
+    bare_path: &'a str,
+    upstream_path: &'a str,
+}
+
+/// Renders the layout `path`: one server, one location per route. Blocking: reads the certificate.
+pub(crate) fn render(
+    node: &NodeName,
+    site: &ProxySite,
+    machine: &Machine,
+    acme_webroot: Option<&Path>,
+    target: Target<'_>,
+) -> Result<Rendered, NginxError> {
+    let chain = read_certificate(&site.certificate.chain)?;
+    let root = site.certificate.root.as_deref().map(read_certificate).transpose()?;
+    let root = root.as_deref().map(root_text).transpose()?;
+    let view = View {
+        node,
+        // A node's name has no `_`, so two nodes never share an id.
+        id: format!("sandbox_{}", node.as_str().replace('-', "_")),
+        home: match target {
+            Target::Managed { home } => Some(file_path("nginx's folder", home)?),
+            Target::System { .. } => None,
+        },
+        worker_user: machine.worker_user.as_deref(),
+        open_files: machine.open_files,
+        worker_connections: (machine.open_files / 2).clamp(256, 8192),
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+        http_listen: listen(site.http_port, machine.ipv6, target, false),
+        https_listen: listen(site.https_port, machine.ipv6, target, true),
+        server_names: server_names(&site.host, target)?,
+        port_suffix: match site.https_port.get() {
+            443 => String::new(),
+            port => format!(":{port}"),
+        },
+        generation: PENDING,
+        root: root.as_deref(),
+        acme_webroot: acme_webroot.map(|path| file_path("the ACME folder", path)).transpose()?,
+        chain: file_path("the certificate's path", &site.certificate.chain)?,
+        key: file_path("the key's path", &site.certificate.key)?,
+        // A private authority comes and goes with the event; browsers must forget it with it.
+        strict_transport: site.certificate.trust == Trust::Public,
+        cookie_flags: machine.cookie_flags,
+        login_shapes: site.routes.iter().map(|route| shape(route.path.as_str())).collect(),
+        routes: routes(node, &site.routes)?,
+        welcome_page: page(include_str!("../templates/welcome.html")),
+        missing_page: page(include_str!("../templates/missing.html")),
+        slow_page: page(include_str!("../templates/slow.html")),
+        starting_page: page(include_str!("../templates/starting.html")),
+    };
+    distinct_ports(site)?;
+    let template = match target {
+        Target::Managed { .. } => "managed.conf.j2",
+        Target::System { .. } => "path.conf.j2",
+    };
+    let text = environment()?.get_template(template)?.render(Serde(&view))? + "\n";
+    let generation = fingerprint(&text, &chain);
+    Ok(Rendered { text: text.replace(PENDING, &generation), generation })
+}
+
+fn environment() -> Result<Environment<'static>, NginxError> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_template("path.conf.j2", include_str!("../templates/path.conf.j2"))?;
+    environment.add_template("managed.conf.j2", include_str!("../templates/managed.conf.j2"))?;
+    Ok(environment)
+}
+
+/// Of the text and of the certificate's bytes: a renewed certificate in the same files is news.
+fn fingerprint(text: &str, chain: &[u8]) -> String {
+    use std::fmt::Write;
+    let bytes = [text.as_bytes(), chain].join(&0);
+    digest(&SHA256, &bytes).as_ref().iter().take(16).fold(String::new(), |mut hex, byte| {
+        // Writing into a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn listen(port: Port, ipv6: bool, target: Target<'_>, tls: bool) -> Vec<String> {
+    let default = match target {
+        Target::Managed { .. } => true,
+        Target::System { default_http, default_https } => {
+            if tls {
+                default_https
+            } else {
+                default_http
+            }
+        }
+    };
+    let mut options = String::new();
+    if tls {
+        options.push_str(" ssl");
+    }
+    if default {
+        options.push_str(" default_server");
+    }
+    let mut listen = vec![format!("{port}{options}")];
+    if ipv6 {
+        listen.push(format!("[::]:{port}{options}"));
+    }
+    listen
+}
+
+fn server_names(host: &str, target: Target<'_>) -> Result<String, NginxError> {
+    let mut names = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => dns_name(host)?.to_ascii_lowercase(),
+    };
+    if matches!(target, Target::Managed { .. }) {
+        names.push_str(" _");
+    }
+    Ok(names)
+}
+
+fn dns_name(host: &str) -> Result<&str, NginxError> {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if host.len() <= 253 && host.split('.').all(label) {
+        return Ok(host);
+    }
+    Err(NginxError::Value {
+        what: "the host name",
+        value: host.to_owned(),
+        allowed: "a DNS name such as hack.example.org, or an IP address",
+    })
+}
+
+/// A path that may stand between quotes: nothing in it ends a quote, a directive or a block, and
+/// nothing in it is taken for a variable.
+fn file_path<'a>(what: &'static str, path: &'a Path) -> Result<&'a str, NginxError> {
+    let harmless =
+        |c: char| !c.is_control() && !matches!(c, '"' | '\'' | '\\' | ';' | '{' | '}' | '$');
+    match path.to_str() {
+        Some(text) if path.is_absolute() && text.chars().all(harmless) => Ok(text),
+        _ => Err(NginxError::Value {
+            what,
+            value: path.to_string_lossy().into_owned(),
+            allowed: "an absolute path without quotes, backslashes, `;`, `{`, `}`, `$` and control \
+                      characters",
+        }),
+    }
+}
+
+/// A path in a URL, as endpoints have it: it starts and ends with a slash.
+fn url_path<'a>(what: &'static str, path: &'a str) -> Result<&'a str, NginxError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
+    if path.starts_with('/')
+        && path.ends_with('/')
+        && !path.contains("//")
+        && path.chars().all(plain)
+    {
+        return Ok(path);
+    }
+    Err(NginxError::Value {
+        what,
+        value: path.to_owned(),
+        allowed: "letters, digits, `-`, `_` and single slashes, one at the start and one at the end",
+    })
+}
+
+/// `host:port`, where the host is a name, an IPv4 address or a bracketed IPv6 address.
+fn address(text: &str) -> Result<&str, NginxError> {
+    let legal = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => dns_name(host).is_ok(),
+        };
+        host && port.parse::<Port>().is_ok()
+    });
+    if legal {
+        return Ok(text);
+    }
+    Err(NginxError::Value {
+        what: "an upstream address",
+        value: text.to_owned(),
+        allowed: "<host>:<port>, such as 127.0.0.1:52322",
+    })
+}
+
+fn routes<'a>(node: &NodeName, routes: &'a [Route]) -> Result<Vec<RouteView<'a>>, NginxError> {
+    let mut owners = BTreeMap::new();
+    let mut views = Vec::with_capacity(routes.len());
+    for route in routes {
+        let path = url_path("a public path", route.path.as_str())?;
+        if let Some(first) = owners.insert(path, &route.user) {
+            return Err(NginxError::Clash {
+                what: format!("the path {path}"),
+                first: first.to_string(),
+                second: route.user.to_string(),
+            });
+        }
+        views.push(RouteView {
+            // One-to-one with the user, and what an administrator finds in the error log.
+            name: route.user.container_name(node),
+            address: address(&route.upstream.address)?,
+            path,
+            bare_path: path.trim_end_matches('/'),
+            upstream_path: url_path("an upstream path", &route.upstream.path)?,
+        });
+    }
+    // The order in which routes were found out is no reason for a reload.
+    views.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(views)
+}
+
+fn distinct_ports(site: &ProxySite) -> Result<(), NginxError> {
+    if site.https_port != site.http_port {
+        return Ok(());
+    }
+    Err(NginxError::Clash {
+        what: format!("port {}", site.https_port),
+        first: "nginx.https_port".to_owned(),
+        second: "nginx.http_port".to_owned(),
+    })
+}
+
+/// A pattern for all paths that differ from `path` in their numbers only: one pattern for a whole
+/// roster instead of one per user.
+fn shape(path: &str) -> String {
+    let mut shape = String::new();
+    for part in path.split_inclusive('/') {
+        let name = part.trim_end_matches('/');
+        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            shape.push_str("[0-9]+/");
+        } else {
+            shape.push_str(part);
+        }
+    }
+    shape
+}
+
+/// A page in one line, as nginx's single quotes take it.
+fn page(html: &str) -> String {
+    html.lines().map(str::trim).collect()
+}
+
+fn read_certificate(path: &Path) -> Result<Vec<u8>, NginxError> {
+    std::fs::read(path).map_err(NginxError::io("reading the certificate", path))
+}
+
+/// The root's PEM blocks and nothing else, to be quoted into the configuration: workers needn't be
+/// able to read the file, which mostly lies in a folder that only its owner may enter.
+fn root_text(bytes: &[u8]) -> Result<String, NginxError> {
+    let refused = |problem: &str| NginxError::Certificate(format!("its root {problem}"));
+    let text = std::str::from_utf8(bytes).map_err(|_| refused("is not in PEM"))?;
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in text.lines().map(str::trim) {
+        let body = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        match line {
+            "-----BEGIN CERTIFICATE-----" => inside = true,
+            "-----END CERTIFICATE-----" if inside => {
+                inside = false;
+                lines.push(line);
+                continue;
+            }
+            _ if inside && !line.bytes().all(body) => return Err(refused("is not in PEM")),
+            _ => {}
+        }
+        if inside {
+            lines.push(line);
+        }
+    }
+    if inside || lines.is_empty() {
+        return Err(refused("is not in PEM"));
+    }
+    let text = lines.join("\n") + "\n";
+    if text.len() > LONGEST_TEXT {
+        return Err(refused("is larger than 4000 bytes, which nginx can't be told in one word"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

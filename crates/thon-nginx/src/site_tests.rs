@@ -1,0 +1,304 @@
+//! What is rendered, and what is refused.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use proptest::prelude::*;
+use thon_core::certificate::{Certificate, CertificateChange};
+use thon_core::endpoint::{Endpoint, Upstream};
+use thon_core::name::UserId;
+
+use super::*;
+
+const ROOT: &str = "subject=THON\n-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIU+/=\n\
+                    -----END CERTIFICATE-----\n";
+
+struct Fixture {
+    folder: tempfile::TempDir,
+    site: ProxySite,
+    machine: Machine,
+}
+
+impl Fixture {
+    /// Two users in bridge mode on the usual ports, with a root of our own.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let certificate = Certificate {
+            provider: "embedded",
+            chain: file("chain.pem", "leaf"),
+            key: folder.path().join("key.pem"),
+            root: Some(file("root.pem", ROOT)),
+            not_after: SystemTime::UNIX_EPOCH,
+            trust: Trust::ImportedRoot,
+            change: CertificateChange::Reused,
+        };
+        let site = ProxySite {
+            host: "203.0.113.7".to_owned(),
+            https_port: port(443),
+            http_port: port(80),
+            certificate,
+            routes: vec![
+                route("team-a", "ada", "127.0.0.1:20001/proxy/8443"),
+                route("team-a", "bob", "127.0.0.1:20002/proxy/8444"),
+            ],
+        };
+        let machine = Machine {
+            worker_user: Some("www-data www-data".to_owned()),
+            open_files: 65_536,
+            ipv6: true,
+            cookie_flags: true,
+        };
+        Self { folder, site, machine }
+    }
+
+    fn managed(&self) -> Result<Rendered, NginxError> {
+        let target = Target::Managed { home: Path::new("/home/ada/.thon/nginx") };
+        render(&NodeName::default(), &self.site, &self.machine, None, target)
+    }
+
+    fn text(&self) -> String {
+        self.readable(&self.managed().unwrap())
+    }
+
+    /// Without what differs between two runs of the same test.
+    fn readable(&self, rendered: &Rendered) -> String {
+        rendered
+            .text
+            .replace(&self.folder.path().display().to_string(), "/tls")
+            .replace(&rendered.generation, "<generation>")
+    }
+}
+
+fn port(number: u32) -> Port {
+    Port::new(number).unwrap()
+}
+
+fn route(group: &str, user: &str, endpoint: &str) -> Route {
+    let endpoint: Endpoint = endpoint.parse().unwrap();
+    Route {
+        user: UserId::new(group.parse().unwrap(), user.parse().unwrap()),
+        path: endpoint.public_path(),
+        upstream: endpoint.published(),
+    }
+}
+
+#[test]
+fn managed_configuration_of_two_users() {
+    insta::assert_snapshot!(Fixture::new().text());
+}
+
+#[test]
+fn system_site_on_ports_of_its_own_without_ipv6_beside_another_default() {
+    let mut fixture = Fixture::new();
+    fixture.site.host = "Hack.Example.org".to_owned();
+    fixture.site.https_port = port(8443);
+    fixture.site.http_port = port(8080);
+    fixture.site.certificate.root = None;
+    fixture.site.certificate.trust = Trust::Public;
+    fixture.machine.ipv6 = false;
+    let rendered = render(
+        &"spring-26".parse().unwrap(),
+        &fixture.site,
+        &fixture.machine,
+        Some(Path::new("/var/lib/thon/acme")),
+        Target::System { default_http: false, default_https: true },
+    );
+    insta::assert_snapshot!(fixture.readable(&rendered.unwrap()));
+}
+
+#[test]
+fn before_nginx_1_19_3_the_session_cookie_is_guarded_another_way() {
+    let mut fixture = Fixture::new();
+    fixture.machine.cookie_flags = false;
+    let text = fixture.text();
+    assert!(!text.contains("proxy_cookie_flags"));
+    assert!(text.contains(
+        "proxy_cookie_path \"~^/20001/proxy/8443/?$\" \"/20001/proxy/8443/; Secure; HttpOnly\";"
+    ));
+}
+
+#[test]
+fn an_address_of_ipv6_is_bracketed() {
+    let mut fixture = Fixture::new();
+    fixture.site.host = "2001:db8::1".to_owned();
+    assert!(fixture.text().contains("server_name [2001:db8::1] _;"));
+}
+
+#[test]
+fn host_mode_and_an_agent_s_own_path() {
+    let mut fixture = Fixture::new();
+    let endpoint: Endpoint = "127.0.0.1:52322/proxy/8443".parse().unwrap();
+    fixture.site.routes = vec![
+        route("a", "b", "127.0.0.1:8443"),
+        Route {
+            upstream: endpoint.through_agent(),
+            ..route("a", "c", "127.0.0.1:52322/proxy/8443")
+        },
+    ];
+    let text = fixture.text();
+    assert!(text.contains("location /8443/ {"));
+    assert!(text.contains("proxy_pass http://thon-sandbox-a_c/proxy/8443/;"));
+    assert!(text.contains("\"~*^POST /[0-9]+/login/?$\""));
+    assert!(text.contains("\"~*^POST /[0-9]+/proxy/[0-9]+/login/?$\""));
+}
+
+#[test]
+fn nobody_is_served_a_service_worker_scope_of_everybody() {
+    assert!(!Fixture::new().text().contains("Service-Worker-Allowed /;"));
+}
+
+#[test]
+fn a_renewed_certificate_in_the_same_files_is_news() {
+    let fixture = Fixture::new();
+    let before = fixture.managed().unwrap();
+    assert_eq!(fixture.managed().unwrap(), before);
+    std::fs::write(&fixture.site.certificate.chain, "renewed").unwrap();
+    assert_ne!(fixture.managed().unwrap().generation, before.generation);
+}
+
+#[test]
+fn the_order_of_the_routes_is_no_news() {
+    let mut fixture = Fixture::new();
+    let before = fixture.managed().unwrap();
+    fixture.site.routes.reverse();
+    assert_eq!(fixture.managed().unwrap(), before);
+}
+
+#[test]
+fn ten_thousand_routes_are_ten_thousand_locations() {
+    let mut fixture = Fixture::new();
+    fixture.site.routes = (0..10_000)
+        .map(|n| {
+            route("all", &format!("user-{n}"), &format!("127.0.0.1:{}/proxy/8443", 20_000 + n))
+        })
+        .collect();
+    let text = fixture.managed().unwrap().text;
+    assert_eq!(text.matches("proxy_pass http://").count(), 10_000);
+    assert_eq!(text.matches("\nupstream ").count(), 10_000);
+    assert_eq!(text.matches("~*^POST ").count(), 1, "one pattern for a whole roster");
+}
+
+#[test]
+fn two_routes_on_one_path_are_refused_by_name() {
+    let mut fixture = Fixture::new();
+    let path = fixture.site.routes[0].path.clone();
+    fixture.site.routes[1].path = path;
+    let error = fixture.managed().unwrap_err().to_string();
+    assert!(error.contains("team-a/ada") && error.contains("team-a/bob"), "{error}");
+    fixture.site.routes.clear();
+    fixture.site.http_port = fixture.site.https_port;
+    let error = fixture.managed().unwrap_err().to_string();
+    assert!(error.contains("nginx.https_port"), "{error}");
+}
+
+#[test]
+fn the_pages_fit_into_nginx_s_quotes() {
+    for html in [
+        include_str!("../templates/welcome.html"),
+        include_str!("../templates/missing.html"),
+        include_str!("../templates/slow.html"),
+        include_str!("../templates/starting.html"),
+    ] {
+        let page = page(html);
+        assert!(page.len() < LONGEST_TEXT && !page.contains(['\'', '\\', '$', '\n']), "{page}");
+    }
+}
+
+#[test]
+fn a_root_that_is_more_than_certificates_is_cut_down_to_them() {
+    let text = root_text(ROOT.as_bytes()).unwrap();
+    assert!(text.starts_with("-----BEGIN") && !text.contains("subject"));
+    assert!(root_text(b"").is_err());
+    assert!(
+        root_text(b"-----BEGIN CERTIFICATE-----\nMII\"; evil\n-----END CERTIFICATE-----").is_err()
+    );
+    assert!(root_text(b"-----BEGIN CERTIFICATE-----\nMII\n").is_err());
+}
+
+/// What nginx would make of a text: its directives, blocks, words and variables.
+fn structure(text: &str) -> [usize; 5] {
+    let (mut quote, mut comment, mut previous) = (None, false, ' ');
+    let [mut ends, mut opened, mut closed, mut words] = [0; 4];
+    for character in text.chars() {
+        match (quote, character) {
+            _ if comment => comment = character != '\n',
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '#') if previous.is_whitespace() => comment = true,
+            (None, ';') => ends += 1,
+            (None, '{') => opened += 1,
+            (None, '}') => closed += 1,
+            (None, c) if !c.is_whitespace() && previous.is_whitespace() => words += 1,
+            (Some(_) | None, _) => {}
+        }
+        previous = character;
+    }
+    assert_eq!(quote, None, "an open quote");
+    [ends, opened, closed, words, text.matches('$').count()]
+}
+
+/// Texts made of what means something to nginx, and of harmless letters.
+fn hostile() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just(" ".to_owned()),
+        "[;{}$\"'\\\\#\n\r\t~^/:.\\[\\]]",
+        "[a-zA-Z0-9-]{1,4}",
+        Just("127.0.0.1:80".to_owned()),
+        "\\PC",
+    ];
+    proptest::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_value_breaks_out(host in hostile(), address in hostile(), path in hostile(), key in hostile()) {
+        let fixture = Fixture::new();
+        let expected = structure(&fixture.managed().unwrap().text);
+        // Each by itself, so that one refusal doesn't hide another value.
+        for change in 0..4 {
+            let mut fixture = Fixture::new();
+            match change {
+                0 => fixture.site.host.clone_from(&host),
+                1 => fixture.site.routes[0].upstream.address.clone_from(&address),
+                2 => {
+                    fixture.site.routes[0].upstream =
+                        Upstream { address: "127.0.0.1:1".to_owned(), path: format!("/{path}/") };
+                }
+                _ => fixture.site.certificate.key = PathBuf::from(format!("/tls/{key}")),
+            }
+            if let Ok(rendered) = fixture.managed() {
+                prop_assert_eq!(structure(&rendered.text), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn every_endpoint_that_the_core_accepts_renders(
+        host in "127\\.0\\.0\\.1|\\[::1\\]|[a-z][a-z0-9-]{0,10}[a-z]", one in 1_u32..65_536, two in 1_u32..65_536,
+    ) {
+        let mut fixture = Fixture::new();
+        fixture.site.routes = vec![route("a", "b", &format!("{host}:{one}/proxy/{two}"))];
+        prop_assert!(fixture.managed().is_ok());
+    }
+}
+
+#[test]
+fn tmp_time() {
+    let mut fixture = Fixture::new();
+    fixture.site.routes = (0..10_000)
+        .map(|n| {
+            route("all", &format!("user-{n}"), &format!("127.0.0.1:{}/proxy/8443", 20_000 + n))
+        })
+        .collect();
+    for _ in 0..5 {
+        let t = std::time::Instant::now();
+        let text = fixture.managed().unwrap().text;
+        eprintln!("TIME {:?} {}", t.elapsed(), text.len());
+        std::fs::write("/tmp/ngt/10k.conf", text).unwrap();
+    }
+}

@@ -1,0 +1,68 @@
+//! Chores of THON's developers, started as `cargo xtask CHORE`.
+//!
+//! For: what takes more than one command and has to be the same on every machine: the test command,
+//! building the sandbox image.
+//! Not for: anything that an organizer needs; that is in `thon`.
+
+mod daemon;
+mod programs;
+mod shell;
+mod steps;
+mod tally;
+
+use std::process::ExitCode;
+
+use shell::{Shell, complain, say};
+
+const USAGE: &str = "\
+cargo xtask CHORE
+
+  test [--only STEP]   everything that has to pass: fmt, clippy, doc, test
+                       test installs what is missing, starts Docker where none runs,
+                       builds the sandbox image, and stops again what it started
+  image [OPTIONS]      builds the sandbox image: thon image build [OPTIONS]
+  help                 this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let (chore, options) = args.split_first().unwrap_or((&"help", &[]));
+    match (*chore, options) {
+        ("test", []) => run(|shell| steps::test(shell, None)),
+        ("test", ["--only", step]) if steps::NAMES.contains(step) => {
+            run(|shell| steps::test(shell, Some(step)))
+        }
+        ("test", ["--only", step]) => {
+            usage(&format!("there is no step {step:?}; use {}", steps::NAMES.join(", ")))
+        }
+        ("image", options) => run(|shell| steps::image(shell, options)),
+        ("help" | "--help" | "-h", _) => {
+            say(USAGE);
+            ExitCode::SUCCESS
+        }
+        ("test", [other, ..]) => usage(&format!("test does not take {other:?}")),
+        (other, _) => usage(&format!("there is no chore {other:?}")),
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    complain(&format!("{problem}\n\n{USAGE}"));
+    ExitCode::from(2)
+}
+
+fn run(chore: impl FnOnce(&Shell) -> bool) -> ExitCode {
+    let shell = match Shell::new() {
+        Ok(shell) => shell,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = chore(&shell);
+    if shell.is_interrupted() {
+        // What shells report of a command that Ctrl-C ended.
+        return ExitCode::from(130);
+    }
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

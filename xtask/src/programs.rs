@@ -1,0 +1,97 @@
+//! The programs that the integration tests work with.
+//!
+//! For: finding out which are missing and installing exactly those with apt-get.
+//! Not for: other package managers: there the person is told what to install.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell::{Shell, say};
+
+/// The programs, each with the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 9] = [
+    ("docker", "docker.io"),
+    ("nginx", "nginx"),
+    ("mkcert", "mkcert"),
+    ("openssl", "openssl"),
+    ("certutil", "libnss3-tools"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("ip", "iproute2"),
+];
+
+/// Installs what is missing, or says what to install by hand.
+pub(crate) fn install(shell: &Shell) -> Result<(), String> {
+    let packages = missing(|program| find(program).is_some());
+    if packages.is_empty() {
+        say("everything is there");
+        return Ok(());
+    }
+    let by_hand =
+        format!("install by hand what the tests work with: apt-get install {}", packages.join(" "));
+    if find("apt-get").is_none() {
+        return Err(format!("there is no apt-get on this machine; {by_hand}"));
+    }
+    say(&format!("installing {}", packages.join(" ")));
+    for (name, args) in [
+        ("apt-update", vec!["update"]),
+        ("apt-install", ["install", "--yes"].into_iter().chain(packages).collect()),
+    ] {
+        let mut command = as_root(shell, "env");
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
+        match shell.run(name, command, |_, _| {}) {
+            Ok(true) => {}
+            Ok(false) => return Err(format!("apt-get failed, see above; {by_hand}")),
+            Err(problem) => return Err(format!("{problem}; {by_hand}")),
+        }
+    }
+    match missing(|program| find(program).is_some()).as_slice() {
+        [] => Ok(()),
+        still => Err(format!("apt-get brought no {}; {by_hand}", still.join(", no "))),
+    }
+}
+
+/// The packages of the programs that aren't there.
+fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let gone = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+    gone.map(|(_, package)| *package).collect()
+}
+
+/// A program in `PATH` or where administrators have theirs.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let admins = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(admins)
+        .map(|dir| dir.join(program))
+        .find(|path| path.is_file())
+}
+
+/// A command with root's rights: as it is for root, through `sudo -n`, which never asks, otherwise.
+pub(crate) fn as_root(shell: &Shell, program: impl AsRef<Path>) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return shell.command(program.as_ref());
+    }
+    let mut command = shell.command("sudo");
+    command.arg("-n").arg(program.as_ref());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        assert_eq!(missing(|_| true), Vec::<&str>::new());
+        assert_eq!(missing(|program| program != "certutil"), ["libnss3-tools"]);
+        assert_eq!(missing(|_| false).len(), PROGRAMS.len());
+    }
+
+    #[test]
+    fn programs_are_found_where_administrators_have_them() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-program"), None);
+    }
+}
