@@ -77,9 +77,17 @@ RUN /usr/local/bin/npm install --global --prefix /usr/local "@kilocode/cli@${KIL
 
 # ---- runtime: everything but extensions and settings --------------------------
 FROM base AS runtime
-COPY --from=build /usr/local/bin/ /usr/local/bin/
+COPY --from=build /usr/local/bin/node /usr/local/bin/node
 COPY --from=build /usr/local/include/ /usr/local/include/
-COPY --from=build /usr/local/lib/node_modules/ /usr/local/lib/node_modules/
+COPY --from=build /usr/local/lib/node_modules/npm/ /usr/local/lib/node_modules/npm/
+COPY --from=build /usr/local/lib/node_modules/code-server/ /usr/local/lib/node_modules/code-server/
+COPY --from=build /usr/local/lib/node_modules/@kilocode/ /usr/local/lib/node_modules/@kilocode/
+RUN cd /usr/local/bin \
+ && ln -s ../lib/node_modules/npm/bin/npm-cli.js npm \
+ && ln -s ../lib/node_modules/npm/bin/npx-cli.js npx \
+ && ln -s ../lib/node_modules/code-server/out/node/entry.js code-server \
+ && ln -s ../lib/node_modules/@kilocode/cli/bin/kilo kilo \
+ && for program in npm npx code-server kilo; do test -x "$program" || exit 1; done
 # `npm install --global` by a participant lands in their home, which is on PATH.
 ENV PATH=/home/vscode/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     NPM_CONFIG_PREFIX=/home/vscode/.local \
@@ -116,7 +124,7 @@ COPY image/settings/thon-defaults/ /usr/local/lib/node_modules/code-server/lib/v
 COPY --chown=1001:1001 image/settings/machine-settings.json /home/vscode/.local/share/code-server/Machine/settings.json
 COPY --chown=1001:1001 image/settings/user-settings.json /home/vscode/.local/share/code-server/User/settings.json
 COPY --from=extensions --chown=1001:1001 /home/vscode/.local/share/code-server/extensions/ /home/vscode/.local/share/code-server/extensions/
-COPY --from=extensions /tmp/thon-extensions-missing.txt /usr/local/share/thon/extensions-missing.txt
+COPY --from=extensions --chown=0:0 /tmp/thon-extensions-missing.txt /usr/local/share/thon/extensions-missing.txt
 
 ARG CODE_SERVER_VERSION=4.139.1
 ARG KILO_VERSION=7.7.7

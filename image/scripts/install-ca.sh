@@ -17,6 +17,19 @@ for file in "$folder"/*.crt "$folder"/*.pem; do
     if [ -f "$file" ]; then set -- "$@" "$file"; fi
 done
 
+# Said here rather than by a program that trusts less than it should, or by
+# somebody who finds a key in the image.
+for file in "$@"; do
+    if ! grep -q -e '-----BEGIN \(TRUSTED \)\{0,1\}CERTIFICATE-----' "$file"; then
+        echo "thon-ca-error: ${file##*/} holds no certificate in PEM form" >&2
+        exit 1
+    fi
+    if grep -q -e '-----BEGIN .*PRIVATE KEY-----' "$file"; then
+        echo "thon-ca-error: ${file##*/} holds a private key, which must not get into an image" >&2
+        exit 1
+    fi
+done
+
 case $mode in
 seed)
     if [ $# -gt 0 ] && [ ! -e "$bundle" ]; then

@@ -6,6 +6,8 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::programs::{as_root, find};
 use crate::shell::{Shell, say};
 
@@ -66,9 +68,17 @@ impl<'a> Daemon<'a> {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    fn signal(&self, signal: Signal) {
+        let id = self.process.id();
+        if rustix::process::geteuid().is_root() {
+            if let Some(pid) = id.try_into().ok().and_then(Pid::from_raw) {
+                // It may have ended by itself; then there is nothing to do.
+                let _ = kill_process(pid, signal);
+            }
+            return;
+        }
         let mut command = as_root(self.shell, "kill");
-        command.args([signal, &self.process.id().to_string()]);
+        command.args([format!("-{}", signal.as_raw()), id.to_string()]);
         drop(command.status());
     }
 }
@@ -76,11 +86,11 @@ impl<'a> Daemon<'a> {
 impl Drop for Daemon<'_> {
     fn drop(&mut self) {
         say(&format!("stopping the Docker daemon, process {}", self.process.id()));
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         let start = Instant::now();
         while let Ok(None) = self.process.try_wait() {
             if start.elapsed() > STOP_LIMIT {
-                self.signal("-KILL");
+                self.signal(Signal::KILL);
                 drop(self.process.wait());
                 return;
             }

@@ -130,6 +130,7 @@ pub(crate) struct UpArgs {
 }
 
 #[derive(Debug, Args, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Only the users of this group (may be repeated)
     #[arg(long, value_name = "GROUP")]

@@ -25,6 +25,7 @@ impl Context {
     }
 
     /// THON's folder.
+    #[expect(clippy::unused_self, reason = "where the folder is belongs to the context")]
     pub(crate) fn home(&self) -> Result<Home, CommandFailure> {
         Ok(Home::from_environment()?)
     }

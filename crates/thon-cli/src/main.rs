@@ -27,7 +27,10 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output.error(&format!("starting: {error}; look at the limits of this user (`ulimit -a`)"), 1);
+            output.error(
+                &format!("starting: {error}; look at the limits of this user (`ulimit -a`)"),
+                1,
+            );
             return ExitCode::FAILURE;
         }
     };

@@ -29,13 +29,15 @@ pub(crate) enum Tone {
     Plain,
 }
 
+#[expect(clippy::unused_self, reason = "everything printed goes through this object")]
 impl Output {
     pub(crate) fn new(global: &Global) -> Self {
         let color = match global.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
-                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                std::io::stdout().is_terminal()
+                    && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
             }
         };
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, color }

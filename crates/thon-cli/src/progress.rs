@@ -195,10 +195,14 @@ impl Screen {
             summary.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
         let launches = [Verb::Create, Verb::Start, Verb::Recreate];
         let total = launches.iter().filter_map(|verb| summary.get(verb)).sum();
-        self.say(&format!("plan: {}", if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }));
+        self.say(&format!(
+            "plan: {}",
+            if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+        ));
         self.launch = Launch { total, ..Launch::default() };
         if total > 0 {
-            self.launch.bar = self.bar("{spinner} launch [{elapsed}] {bar:24} {pos}/{len} {wide_msg}");
+            self.launch.bar =
+                self.bar("{spinner} launch [{elapsed}] {bar:24} {pos}/{len} {wide_msg}");
             if let Some(bar) = &self.launch.bar {
                 bar.set_length(total as u64);
             }

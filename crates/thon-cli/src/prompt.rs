@@ -30,7 +30,11 @@ pub(crate) fn confirm(
             "{question} nobody can be asked here; run this again with --yes to go on"
         )));
     }
-    Confirm::new().with_prompt(question).default(default).interact().map_err(|error| unanswered(&error))
+    Confirm::new()
+        .with_prompt(question)
+        .default(default)
+        .interact()
+        .map_err(|error| unanswered(&error))
 }
 
 /// Asks for a text that `check` accepts; its refusal is shown and the question asked again.

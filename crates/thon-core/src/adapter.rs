@@ -174,4 +174,3 @@ pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Failure>;
 }
-

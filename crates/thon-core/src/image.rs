@@ -58,10 +58,16 @@ impl FromStr for ImageRef {
     type Err = ImageRefError;
 
     fn from_str(text: &str) -> Result<Self, ImageRefError> {
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@');
+        let legal =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/' | ':' | '@');
         let name_start = text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric());
         let ends_well = text.chars().last().is_some_and(|c| c.is_ascii_alphanumeric());
-        if !name_start || !ends_well || text.len() > MAX_LENGTH || !text.chars().all(legal) || text.contains("//") {
+        if !name_start
+            || !ends_well
+            || text.len() > MAX_LENGTH
+            || !text.chars().all(legal)
+            || text.contains("//")
+        {
             return Err(ImageRefError { value: text.to_owned() });
         }
         Ok(Self(text.to_owned()))

@@ -72,7 +72,11 @@ impl InstanceState {
 
     /// Goes to `to`, if the rules know that transition.
     pub fn go(self, to: Self) -> Result<Self, IllegalTransition> {
-        if self.successors().contains(&to) { Ok(to) } else { Err(IllegalTransition { from: self, to }) }
+        if self.successors().contains(&to) {
+            Ok(to)
+        } else {
+            Err(IllegalTransition { from: self, to })
+        }
     }
 
     /// The state that a found sandbox is in; `healthy` says whether its code-server answered.
@@ -80,7 +84,9 @@ impl InstanceState {
     pub const fn observed(phase: Phase, healthy: bool, exit_code: Option<i64>) -> Self {
         match (phase, healthy) {
             (Phase::Running, true) => Self::Running,
-            (Phase::Running | Phase::Created | Phase::Restarting | Phase::Unknown, _) => Self::Pending,
+            (Phase::Running | Phase::Created | Phase::Restarting | Phase::Unknown, _) => {
+                Self::Pending
+            }
             (Phase::Paused, _) => Self::Paused,
             // 0 and the codes of the two signals that a stop sends (128 + 15, 128 + 9) are an end
             // that somebody asked for.
@@ -114,7 +120,9 @@ mod tests {
     fn a_life_and_a_second_one() {
         use InstanceState::{Failed, Paused, Pausing, Pending, Running, Stopping, Terminated};
         let mut state = Pending;
-        for next in [Running, Pausing, Paused, Running, Stopping, Terminated, Pending, Failed, Pending] {
+        for next in
+            [Running, Pausing, Paused, Running, Stopping, Terminated, Pending, Failed, Pending]
+        {
             state = state.go(next).unwrap();
         }
     }

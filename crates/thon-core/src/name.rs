@@ -47,7 +47,7 @@ pub fn quoted(value: &str) -> String {
     let mut text: String = value.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     let total = value.chars().count();
     if total > SHOWN {
-        text.push_str("…");
+        text.push('…');
         return format!("\"{text}\" ({total} characters)");
     }
     format!("\"{text}\"")
@@ -296,7 +296,9 @@ mod tests {
         for good in ["a", "alice", "team-7", "0", "a--b", &"x".repeat(32)] {
             assert!(Username::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "Alice", "a b", "a_b", "a.b", "../x", "$(id)", "a\nb", "é", "🦀"] {
+        for bad in
+            ["", "-a", "a-", "Alice", "a b", "a_b", "a.b", "../x", "$(id)", "a\nb", "é", "🦀"]
+        {
             assert!(Username::new(bad).is_err(), "{bad}");
         }
         assert!(Username::new("x".repeat(33)).is_err());

@@ -221,7 +221,8 @@ fn rank(sandbox: &ObservedSandbox, spec: &SandboxSpec) -> (bool, bool) {
 
 fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Action {
     let (id, spec) = (sandbox.id.clone(), spec.clone());
-    let differences = sandbox.fingerprint.as_ref().map(|found| found.differences(&spec.fingerprint()));
+    let differences =
+        sandbox.fingerprint.as_ref().map(|found| found.differences(&spec.fingerprint()));
     let reason = match differences {
         None => "its label can't be read".to_owned(),
         Some(differences) if !differences.is_empty() => differences.join(", "),

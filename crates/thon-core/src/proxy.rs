@@ -52,7 +52,11 @@ pub fn base_url(host: &str, https_port: Port) -> String {
         Ok(IpAddr::V6(address)) => format!("[{address}]"),
         _ => host.to_owned(),
     };
-    if https_port.get() == 443 { format!("https://{host}") } else { format!("https://{host}:{https_port}") }
+    if https_port.get() == 443 {
+        format!("https://{host}")
+    } else {
+        format!("https://{host}:{https_port}")
+    }
 }
 
 /// What [`crate::adapter::ReverseProxy::apply`] had to do.
@@ -89,7 +93,7 @@ pub struct ProxyStatus {
     pub config: String,
     /// How many routes that file holds; nothing if it isn't there.
     pub routes: Option<usize>,
-    /// How often its running process was given a new configuration.
+    /// How often it was told to reload, since it was first applied or last cleaned up.
     pub reloads: u64,
 }
 

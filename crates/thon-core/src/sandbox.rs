@@ -306,7 +306,10 @@ mod tests {
             host_port: Port::new(20_001).unwrap(),
             workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
             limits: Limits::default(),
-            access: Access::Password(Password { secret: Secret::new("s3cret"), id: "x".to_owned() }),
+            access: Access::Password(Password {
+                secret: Secret::new("s3cret"),
+                id: "x".to_owned(),
+            }),
             environment: BTreeMap::new(),
             files: Vec::new(),
         }
@@ -331,7 +334,8 @@ mod tests {
         let file = &spec.all_files()[0];
         assert_eq!(file.mode, 0o600);
         assert!(String::from_utf8_lossy(&file.contents).contains("s3cret"));
-        let shown = format!("{spec:?}{file:?}{}", serde_json::to_string(&spec.fingerprint()).unwrap());
+        let shown =
+            format!("{spec:?}{file:?}{}", serde_json::to_string(&spec.fingerprint()).unwrap());
         assert!(!shown.contains("s3cret"), "{shown}");
     }
 
@@ -346,6 +350,9 @@ mod tests {
         changed.image = "other:1".parse().unwrap();
         changed.access = Access::Open;
         let found = read.differences(&changed.fingerprint());
-        assert_eq!(found, ["image waterpistol/thon:latest -> other:1", "no password is asked for any more"]);
+        assert_eq!(
+            found,
+            ["image waterpistol/thon:latest -> other:1", "no password is asked for any more"]
+        );
     }
 }

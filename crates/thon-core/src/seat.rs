@@ -91,7 +91,7 @@ mod tests {
 
     impl Entropy for Counting {
         fn fill(&self, bytes: &mut [u8]) -> Result<(), Failure> {
-            bytes.iter_mut().for_each(|byte| *byte = self.0.fetch_add(7, Ordering::Relaxed));
+            bytes.fill_with(|| self.0.fetch_add(7, Ordering::Relaxed));
             Ok(())
         }
     }

@@ -1,4 +1,5 @@
 //! What an organizer would notice of a run, on in-memory adapters with faults.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,7 +68,7 @@ impl Room {
             environment: BTreeMap::new(),
             files: Vec::new(),
             launch_concurrency: 4,
-            ready_timeout: Duration::from_secs(60),
+            ready_timeout: Duration::from_mins(1),
             site: Some(SiteSettings {
                 host: "203.0.113.7".to_owned(),
                 https_port: port(443),

@@ -121,7 +121,7 @@ pub(crate) struct Applied {
     pub(crate) mode: String,
     /// The fingerprint of the configuration.
     pub(crate) generation: String,
-    /// How often nginx was told to reload, since `home` was made.
+    /// How often nginx was told to reload, since the first apply or the last cleanup.
     pub(crate) reloads: u64,
 }
 

@@ -286,8 +286,7 @@ fn routes<'a>(node: &NodeName, routes: &'a [Route]) -> Result<Vec<RouteView<'a>>
             });
         }
         views.push(RouteView {
-            // One-to-one with the user, and what an administrator finds in the error log.
-            name: route.user.container_name(node),
+            name: upstream_name(path, &route.user.container_name(node)),
             address: address(&route.upstream.address)?,
             path,
             bare_path: path.trim_end_matches('/'),
@@ -297,6 +296,13 @@ fn routes<'a>(node: &NodeName, routes: &'a [Route]) -> Result<Vec<RouteView<'a>>
     // The order in which routes were found out is no reason for a reload.
     views.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(views)
+}
+
+/// One-to-one with the user, whose container it names. The path comes first because nginx compares
+/// every name with every other one while it reads: with ten thousand that differ only at their ends
+/// it takes 7.5 s, with as many that differ at once 1.3 s.
+fn upstream_name(path: &str, container: &str) -> String {
+    format!("{}.{container}", path.trim_matches('/').replace('/', "-"))
 }
 
 fn distinct_ports(site: &ProxySite) -> Result<(), NginxError> {

@@ -75,7 +75,7 @@ fn read(path: &Path) -> Result<String, Error> {
     let bytes = std::fs::read(path).map_err(|e| Error::input(format!("{shown}: {e}")))?;
     String::from_utf8(bytes).map_err(|error| {
         let upto = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..upto].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = error.as_bytes()[..upto].split(|byte| *byte == b'\n').count();
         Error::input(format!("{shown}:{line}: it is not UTF-8 text; save it as UTF-8"))
     })
 }

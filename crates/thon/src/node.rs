@@ -11,7 +11,7 @@ use std::time::Duration;
 use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy};
 use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
-use thon_core::event::EventStream;
+use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
 use thon_core::name::UserId;
 use thon_core::orchestrator::{
@@ -112,7 +112,9 @@ impl Node {
 
     /// Makes what is there into what is wanted.
     pub async fn run(&self, request: &RunRequest) -> Result<RunReport, Error> {
-        Ok(self.orchestrator.run(request).await?)
+        let report = self.orchestrator.run(request).await;
+        self.announce_stepped_over();
+        Ok(report?)
     }
 
     /// Everything as it is now, those in `roster` first. Changes nothing.
@@ -169,7 +171,16 @@ impl Node {
 
     /// A certificate that is valid now, made or renewed if need be.
     pub async fn issue_certificate(&self) -> Result<Certificate, Error> {
-        Ok(self.certificates.ensure(&self.names).await?)
+        let certificate = self.certificates.ensure(&self.names).await;
+        self.announce_stepped_over();
+        Ok(certificate?)
+    }
+
+    /// Says which providers of certificates were tried in vain before another one served.
+    fn announce_stepped_over(&self) {
+        for failure in self.certificates.stepped_over() {
+            self.events().emit(Event::Warning { text: failure.to_string() });
+        }
     }
 
     /// Who trusts `certificate`, and what participants have to do; plain lines.
@@ -182,6 +193,11 @@ impl Node {
     pub async fn engine(&self) -> EngineState {
         let version = self.docker.version().await;
         engine::state(version.map(|version| version.version).map_err(Failure::from))
+    }
+
+    /// What the engine can't do here and the person should know, one line each.
+    pub async fn engine_shortcomings(&self) -> Result<Vec<String>, Error> {
+        Ok(self.docker.preflight().await.map_err(Failure::from)?)
     }
 
     /// Starts the Docker engine and waits until it answers.
@@ -266,7 +282,7 @@ fn node_settings(
     names: CertificateNames,
 ) -> Result<NodeSettings, Error> {
     let sandbox = &config.sandbox;
-    let site = config.nginx.enabled.then(|| SiteSettings {
+    let site = config.nginx.enabled.then_some(SiteSettings {
         host,
         https_port: config.nginx.https_port,
         http_port: config.nginx.http_port,
@@ -335,9 +351,16 @@ fn tls_settings(config: &Config, home: &Home) -> TlsSettings {
         domain: config.nginx.domain.as_ref().map(|domain| domain.as_str().to_owned()),
         certbot_email: (!email.is_empty()).then(|| email.clone()),
         webroot: webroot(config),
-        challenge_port: config.nginx.http_port.get(),
+        deploy_hook: deploy_hook(),
         ..TlsSettings::new(provider, dir)
     }
+}
+
+/// What certbot's own timer starts after a renewal, so that nginx serves it at once.
+fn deploy_hook() -> Vec<String> {
+    let program =
+        std::env::current_exe().ok().and_then(|path| path.into_os_string().into_string().ok());
+    program.map_or_else(Vec::new, |program| vec![program, "nginx".to_owned(), "sync".to_owned()])
 }
 
 fn webroot(config: &Config) -> Option<PathBuf> {

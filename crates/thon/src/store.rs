@@ -73,7 +73,8 @@ impl FileStore {
         };
         // serde_json's own message could quote a password.
         let file: SeatsFile = serde_json::from_str(&text).map_err(|error| {
-            let place = format!("it is damaged at line {}, column {}", error.line(), error.column());
+            let place =
+                format!("it is damaged at line {}, column {}", error.line(), error.column());
             self.unreadable(&place)
         })?;
         if file.version > VERSION {
@@ -86,9 +87,10 @@ impl FileStore {
                 user: stored.user,
                 code_port: stored.code_port,
                 host_port: stored.host_port,
-                password: stored
-                    .password
-                    .map(|password| Password { secret: Secret::new(password.secret), id: password.id }),
+                password: stored.password.map(|password| Password {
+                    secret: Secret::new(password.secret),
+                    id: password.id,
+                }),
             })
             .collect())
     }

@@ -74,7 +74,11 @@ pub fn reach(address: IpAddr) -> Reach {
         IpAddr::V4(v4) => {
             // 100.64.0.0/10 is the carriers' own private range (RFC 6598).
             let carrier = v4.octets()[0] == 100 && v4.octets()[1] & 0xC0 == 64;
-            if v4.is_private() || v4.is_link_local() || carrier { Reach::Private } else { Reach::Public }
+            if v4.is_private() || v4.is_link_local() || carrier {
+                Reach::Private
+            } else {
+                Reach::Public
+            }
         }
         IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => Reach::Private,
         IpAddr::V6(_) => Reach::Public,
@@ -101,7 +105,8 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 
 fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(file)
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
 /// The bundle of certificate authorities that this machine was told to use beyond its own, as

@@ -59,7 +59,8 @@ fn validate(context: &Context) -> Outcome {
                 Severity::Warning => context.output.warn(&problem.to_string()),
             }
         }
-        let place = loaded.path.as_ref().map_or("the defaults".to_owned(), |p| p.display().to_string());
+        let place =
+            loaded.path.as_ref().map_or("the defaults".to_owned(), |p| p.display().to_string());
         if errors == 0 {
             context.output.line(&format!("{place}: {}", summary(&loaded.config)));
         }

@@ -14,19 +14,22 @@ use crate::progress::Progress;
 
 pub(crate) async fn image(command: ImageCommand, context: &Context) -> Outcome {
     match command {
-        ImageCommand::Build { strict, rebuild, base } => build(strict, rebuild, base, context).await,
+        ImageCommand::Build { strict, rebuild, base } => {
+            build(strict, rebuild, base, context).await
+        }
         ImageCommand::Status => status(context).await,
     }
 }
 
 async fn build(strict: bool, rebuild: bool, base: Option<String>, context: &Context) -> Outcome {
     let node = context.node()?;
-    let base = match base {
-        Some(text) => Some(text.parse().map_err(|error| {
-            crate::failure::CommandFailure::input(format!("--base {error}"))
-        })?),
-        None => None,
-    };
+    let base =
+        match base {
+            Some(text) => Some(text.parse().map_err(|error| {
+                crate::failure::CommandFailure::input(format!("--base {error}"))
+            })?),
+            None => None,
+        };
     let _lock = node.lock()?;
     let progress = Progress::show(node.events(), &context.output);
     let result = node.build_image(&ImageOptions { base, strict, rebuild }).await;

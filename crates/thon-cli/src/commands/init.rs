@@ -27,7 +27,9 @@ pub(crate) fn init(args: &InitArgs, context: &Context) -> Outcome {
     }
     if path.exists() && !args.force {
         let shown = path.display();
-        if !interactive || !prompt::confirm(context, &format!("{shown} is there. Replace it?"), false)? {
+        if !interactive
+            || !prompt::confirm(context, &format!("{shown} is there. Replace it?"), false)?
+        {
             return Err(CommandFailure::input(format!(
                 "{shown} is there and is kept; edit it, or replace it with --force"
             )));
@@ -115,19 +117,24 @@ fn ask(config: &mut Config, context: &Context) -> Result<(), CommandFailure> {
     let domain = prompt::text(
         "Domain under which participants reach this machine (empty: they use its address)",
         "",
-        |text| optional::<DnsName>(text),
+        optional::<DnsName>,
     )?;
     config.nginx.domain = domain.parse().ok();
     if config.nginx.domain.is_none() {
         let address = prompt::text(
             "Address in the URLs (empty: found out at each start)",
             "",
-            |text| optional::<std::net::IpAddr>(text),
+            optional::<std::net::IpAddr>,
         )?;
         config.external_ip = address.parse().ok();
-    } else if prompt::confirm(context, "Ask Let's Encrypt for a certificate that every browser trusts?", true)? {
+    } else if prompt::confirm(
+        context,
+        "Ask Let's Encrypt for a certificate that every browser trusts?",
+        true,
+    )? {
         config.nginx.ssl_provider = SslProvider::Certbot;
-        config.nginx.certbot_email = prompt::text("E-mail address for Let's Encrypt", "", |_| Ok(()))?;
+        config.nginx.certbot_email =
+            prompt::text("E-mail address for Let's Encrypt", "", |_| Ok(()))?;
     }
     config.groups = ask_groups()?;
     config.demo = config.groups.is_empty();
@@ -150,12 +157,12 @@ fn ask_groups() -> Result<Roster, CommandFailure> {
         } else {
             "Next group (empty: no more)"
         };
-        let group = prompt::text(question, "", |text| optional::<GroupName>(text))?;
+        let group = prompt::text(question, "", optional::<GroupName>)?;
         if group.is_empty() {
             return Ok(roster);
         }
         let users = prompt::text("Its users, with commas between them", "", |text| {
-            names(text).try_for_each(|name| optional::<Username>(name))
+            names(text).try_for_each(optional::<Username>)
         })?;
         let group: GroupName = group.parse().map_err(thon::Error::from)?;
         roster.add_group(group.clone(), None);
@@ -180,7 +187,7 @@ where
 
 /// The ancestor's example: one group of two.
 fn example_roster() -> Result<Roster, CommandFailure> {
-    let ids = ["alpha/alice", "alpha/bob"].map(|id| id.parse::<thon::core::name::UserId>());
+    let ids = ["alpha/alice", "alpha/bob"].map(str::parse::<thon::core::name::UserId>);
     let ids = ids.into_iter().collect::<Result<Vec<_>, _>>().map_err(thon::Error::from)?;
     Ok(ids.into_iter().collect())
 }

@@ -16,7 +16,8 @@ pub(crate) async fn logs(args: &LogsArgs, context: &Context) -> Outcome {
     let user = if args.user.contains('/') {
         args.user.parse().map_err(thon::Error::from)?
     } else {
-        let users = crate::context::selected(&node.config().groups, &[], std::slice::from_ref(&args.user))?;
+        let users =
+            crate::context::selected(&node.config().groups, &[], std::slice::from_ref(&args.user))?;
         match <[_; 1]>::try_from(users) {
             Ok([user]) => user,
             Err(users) => {

@@ -44,7 +44,9 @@ async fn sync(context: &Context) -> Outcome {
     progress.finish().await;
     let (change, checks) = result?;
     let Some(change) = change else {
-        return Err(CommandFailure::input("nginx.enabled is false: there is nothing to bring in line"));
+        return Err(CommandFailure::input(
+            "nginx.enabled is false: there is nothing to bring in line",
+        ));
     };
     if context.output.json() {
         context.output.value(&serde_json::json!({ "change": change, "checks": checks }));
@@ -59,12 +61,15 @@ async fn sync(context: &Context) -> Outcome {
 
 async fn cleanup(context: &Context) -> Outcome {
     let node = context.node()?;
-    let question = "Take the proxy's configuration away? Nobody can reach their editor until `thon run`.";
+    let question =
+        "Take the proxy's configuration away? Nobody can reach their editor until `thon run`.";
     if !prompt::confirm(context, question, false)? {
         return Err(CommandFailure::input("nothing was changed"));
     }
     let _lock = node.lock()?;
     node.proxy_cleanup().await?;
-    context.output.note("the proxy's configuration is gone; `thon run` or `thon nginx sync` brings it back");
+    context
+        .output
+        .note("the proxy's configuration is gone; `thon run` or `thon nginx sync` brings it back");
     Ok(ExitCode::SUCCESS)
 }

@@ -172,22 +172,22 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
             list(&orphans)
         ));
     }
-    if let Some(certificate) = &report.certificate {
-        if certificate.trust != Trust::Public {
-            let base = report.instances.iter().find_map(|i| i.url.as_deref()).and_then(origin);
-            output.note(&format!(
-                "\nBrowsers don't trust this certificate yet, and VS Code's web views (Markdown \
-                 preview, notebooks) fail without trust. Participants import {}/ca.crt once; \
-                 `thon tls ca` tells how.",
-                base.unwrap_or("https://<this machine>")
-            ));
-        }
+    if report.certificate.as_ref().is_some_and(|certificate| certificate.trust != Trust::Public) {
+        let base = report.instances.iter().find_map(|i| i.url.as_deref()).and_then(origin);
+        output.note(&format!(
+            "\nBrowsers don't trust this certificate yet, and VS Code's web views (Markdown \
+             preview, notebooks) fail without trust. Participants import {}/ca.crt once; `thon tls \
+             ca` tells how.",
+            base.unwrap_or("https://<this machine>")
+        ));
     }
     let config = node.config();
     if config.nginx.enabled && config.nginx.domain.is_none() && config.external_ip.is_none() {
         let own = thon::own_address();
         if own.reach == Reach::Loopback {
-            output.warn("the URLs lead to this machine only; set `external_ip` once it has an address");
+            output.warn(
+                "the URLs lead to this machine only; set `external_ip` once it has an address",
+            );
         }
     }
     if config.sandbox.timeout_minutes > 0 {
@@ -231,7 +231,8 @@ async fn stay(
         }
     };
     let listen = |kind| {
-        signal(kind).map_err(|error| CommandFailure::input(format!("listening for signals: {error}")))
+        signal(kind)
+            .map_err(|error| CommandFailure::input(format!("listening for signals: {error}")))
     };
     let (mut term, mut hangup) = (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     tokio::select! {

@@ -30,6 +30,9 @@ pub(crate) async fn prepare(
 ) -> Result<(), CommandFailure> {
     install(args, &node.missing_packages().await, node, context).await?;
     engine(node, context).await?;
+    for shortcoming in node.engine_shortcomings().await? {
+        context.output.warn(&shortcoming);
+    }
     let bootstrap: Vec<Package> = node.bootstrap_package().await.into_iter().collect();
     install(args, &bootstrap, node, context).await?;
     let progress = Progress::show(node.events(), &context.output);
@@ -39,7 +42,10 @@ pub(crate) async fn prepare(
         context.output.note(&format!("image: {} is here", node.config().sandbox.image));
     }
     if node.config().nginx.enabled {
-        let certificate = node.issue_certificate().await?;
+        let progress = Progress::show(node.events(), &context.output);
+        let certificate = node.issue_certificate().await;
+        progress.finish().await;
+        let certificate = certificate?;
         context.output.note(&format!(
             "certificate: {} by {}, for {}",
             certificate.change,
@@ -71,7 +77,9 @@ async fn install(
         )));
     }
     if !prompt::confirm(context, "Install them with apt-get?", true)? {
-        return Err(CommandFailure::input(format!("install {names} yourself, then run this again")));
+        return Err(CommandFailure::input(format!(
+            "install {names} yourself, then run this again"
+        )));
     }
     let verbose = context.output.verbose() > 0;
     let output = context.output.clone();
@@ -100,7 +108,9 @@ async fn engine(node: &Node, context: &Context) -> Result<(), CommandFailure> {
         return Err(CommandFailure::input("start Docker yourself, then run this again"));
     }
     match node.start_engine().await? {
-        EngineStart::Service => context.output.note("docker: started, and from now on at every boot"),
+        EngineStart::Service => {
+            context.output.note("docker: started, and from now on at every boot")
+        }
         EngineStart::Process(pid) => context.output.note(&format!(
             "docker: started as process {pid}; no service manager runs here, so a reboot ends it \
              (log: {})",

@@ -70,7 +70,7 @@ impl<'a> Row<'a> {
             local_url: view.local_url.as_deref(),
             endpoint: view.endpoint.as_ref().map(ToString::to_string),
             network_mode: view.network_mode.map(|mode| mode.to_string()),
-            port: view.port.map(|port| port.get()),
+            port: view.port.map(thon::core::endpoint::Port::get),
             workspace: view.workspace.to_string(),
             container: view.container.as_deref(),
             container_id: view.container_id.as_deref(),
@@ -79,7 +79,7 @@ impl<'a> Row<'a> {
                 .password
                 .as_ref()
                 .filter(|_| passwords == Passwords::Shown)
-                .map(|password| password.reveal()),
+                .map(thon::core::secret::Secret::reveal),
         }
     }
 }
@@ -91,7 +91,8 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
         context.output.value(&rows);
         return;
     }
-    let shown = passwords == Passwords::Shown && instances.iter().any(|view| view.password.is_some());
+    let shown =
+        passwords == Passwords::Shown && instances.iter().any(|view| view.password.is_some());
     let mut heading = vec!["USER", "STATE", "URL"];
     if shown {
         heading.push("PASSWORD");
@@ -99,7 +100,8 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
     heading.push("WORKSPACE");
     let rows = instances.iter().map(|view| {
         let url = view.url.as_deref().or(view.local_url.as_deref()).unwrap_or("-");
-        let mut row = vec![plain(view.user.to_string()), (state(view), tone(view.state)), plain(url)];
+        let mut row =
+            vec![plain(view.user.to_string()), (state(view), tone(view.state)), plain(url)];
         if shown {
             row.push(plain(view.password.as_ref().map_or("-", |password| password.reveal())));
         }

@@ -18,11 +18,8 @@ use crate::prompt;
 pub(crate) async fn stop(args: &StopArgs, context: &Context) -> Outcome {
     let node = context.node()?;
     let named = !args.users.is_empty() || !args.group.is_empty();
-    let users = if named {
-        Some(selected(&node.config().groups, &args.group, &args.users)?)
-    } else {
-        None
-    };
+    let users =
+        if named { Some(selected(&node.config().groups, &args.group, &args.users)?) } else { None };
     if users.is_none() && !prompt::confirm(context, "Stop everyone's sandbox?", false)? {
         return Err(CommandFailure::input("nothing was stopped"));
     }

@@ -26,7 +26,9 @@ async fn status(context: &Context) -> Outcome {
             context.output.value(&serde_json::Value::Null);
         } else {
             let host = &node.certificate_names().primary;
-            context.output.line(&format!("there is no certificate for {host}; `thon tls issue` makes one"));
+            context
+                .output
+                .line(&format!("there is no certificate for {host}; `thon tls issue` makes one"));
         }
         return Ok(ExitCode::FAILURE);
     };
@@ -57,7 +59,9 @@ async fn issue(context: &Context) -> Outcome {
             certificate.change,
             certificate.provider
         ));
-        context.output.note("nginx serves a new one after `thon nginx sync`, or with the next `thon run`");
+        context
+            .output
+            .note("nginx serves a new one after `thon nginx sync`, or with the next `thon run`");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -65,7 +69,8 @@ async fn issue(context: &Context) -> Outcome {
 async fn ca(output: Option<PathBuf>, context: &Context) -> Outcome {
     let node = context.node()?;
     let certificate = node.certificate().await?;
-    let Some((certificate, root)) = certificate.and_then(|c| c.root.clone().map(|root| (c, root))) else {
+    let Some((certificate, root)) = certificate.and_then(|c| c.root.clone().map(|root| (c, root)))
+    else {
         return Err(CommandFailure::input(
             "there is no root to import: either there is no certificate yet (`thon tls issue`), or \
              every browser trusts it as it is",
@@ -75,8 +80,9 @@ async fn ca(output: Option<PathBuf>, context: &Context) -> Outcome {
         .map_err(|error| CommandFailure::input(format!("{}: {error}", root.display())))?;
     match output {
         Some(path) => {
-            std::fs::write(&path, &pem)
-                .map_err(|error| CommandFailure::input(format!("--output {}: {error}", path.display())))?;
+            std::fs::write(&path, &pem).map_err(|error| {
+                CommandFailure::input(format!("--output {}: {error}", path.display()))
+            })?;
             context.output.note(&format!("wrote {}", path.display()));
         }
         None if context.output.json() => {

@@ -49,6 +49,14 @@ struct Queue {
     waiting: Mutex<Waiting>,
 }
 
+impl Queue {
+    /// A user's turn has come.
+    fn leave(&self, user: &UserId) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.users.retain(|waiter| waiter != user);
+    }
+}
+
 struct Waiting {
     users: Vec<UserId>,
     finished: usize,
@@ -86,7 +94,10 @@ impl Orchestrator {
             let Ok((action, result)) = joined else { continue };
             let user = action.user().clone();
             match (result, &action) {
-                (Ok(true), Action::Create { .. } | Action::Start { .. } | Action::Recreate { .. }) => {
+                (
+                    Ok(true),
+                    Action::Create { .. } | Action::Start { .. } | Action::Recreate { .. },
+                ) => {
                     launched.started.push(user.clone());
                     launched.healthy.insert(user);
                 }
@@ -129,7 +140,7 @@ impl Orchestrator {
             Action::Start { spec, id } => {
                 self.say(&spec.user, None, InstanceState::Pending, action.reason());
                 let _slot = queue.slots.acquire().await;
-                self.leave_queue(queue, &spec.user);
+                queue.leave(&spec.user);
                 let result = self.start(&spec.user, id).await;
                 self.finish(queue);
                 result.map(|()| true)
@@ -144,7 +155,7 @@ impl Orchestrator {
                 let id = runtime.create(spec).await?;
                 let _slot = queue.slots.acquire().await;
                 drop(making);
-                self.leave_queue(queue, &spec.user);
+                queue.leave(&spec.user);
                 let result = self.start(&spec.user, &id).await;
                 self.finish(queue);
                 result.map(|()| true)
@@ -201,23 +212,30 @@ impl Orchestrator {
         out_of_memory: bool,
     ) -> Failure {
         let log = self.adapters.runtime.logs(id, LOG_LINES).await.unwrap_or_default();
-        let ended = exit_code.map_or_else(|| "it went down".to_owned(), |code| format!("it ended with {code}"));
+        let ended = exit_code
+            .map_or_else(|| "it went down".to_owned(), |code| format!("it ended with {code}"));
         let (cause, advice) = if out_of_memory {
             (format!("{ended}: out of memory"), "raise `sandbox.memory`".to_owned())
         } else {
             (format!("{ended}: {log}"), format!("see `thon logs {user}`"))
         };
-        Failure::new(FailureKind::Died, format!("starting the code-server of {user}"), cause, advice)
+        Failure::new(
+            FailureKind::Died,
+            format!("starting the code-server of {user}"),
+            cause,
+            advice,
+        )
     }
 
-    fn say(&self, user: &UserId, from: Option<InstanceState>, to: InstanceState, reason: Option<&str>) {
+    fn say(
+        &self,
+        user: &UserId,
+        from: Option<InstanceState>,
+        to: InstanceState,
+        reason: Option<&str>,
+    ) {
         let reason = reason.map(ToOwned::to_owned);
         self.events.emit(Event::InstanceChanged { user: user.clone(), from, to, reason });
-    }
-
-    fn leave_queue(&self, queue: &Queue, user: &UserId) {
-        let mut waiting = queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.users.retain(|waiter| waiter != user);
     }
 
     /// A launch ended, well or not: the estimates of those who wait change.
@@ -230,7 +248,8 @@ impl Orchestrator {
                 return;
             }
             waiting.said = Some(now);
-            (now - waiting.since).div_f64(f64::from(u32::try_from(waiting.finished).unwrap_or(u32::MAX)))
+            (now - waiting.since)
+                .div_f64(f64::from(u32::try_from(waiting.finished).unwrap_or(u32::MAX)))
         };
         self.say_positions(queue, Some(estimate));
     }

@@ -204,7 +204,9 @@ impl Orchestrator {
         for user in &request.selected {
             let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
             let mut view = self.view(user, sandbox, healthy.contains(user), prepared.seat(user));
-            if let Some(problem) = checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref()) {
+            if let Some(problem) =
+                checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref())
+            {
                 view.health = format!("unreachable: {problem}");
                 failures.push(UserFailure {
                     user: user.clone(),
@@ -374,8 +376,10 @@ impl Orchestrator {
 
     /// What has to be there before the first sandbox is made; nothing if none has to be.
     async fn make_ready(&self, plan: &Plan) -> Result<(), Failure> {
-        let makes = |action: &&Action| matches!(action, Action::Create { .. } | Action::Recreate { .. });
-        let Some(Action::Create { spec } | Action::Recreate { spec, .. }) = plan.actions.iter().find(makes)
+        let makes =
+            |action: &&Action| matches!(action, Action::Create { .. } | Action::Recreate { .. });
+        let Some(Action::Create { spec } | Action::Recreate { spec, .. }) =
+            plan.actions.iter().find(makes)
         else {
             return Ok(());
         };

@@ -58,7 +58,8 @@ impl Orchestrator {
             .filter_map(|user| seats.get(user))
             .map(|seat| self.spec(seat))
             .collect();
-        let roster: BTreeSet<UserId> = request.roster.iter().chain(&request.selected).cloned().collect();
+        let roster: BTreeSet<UserId> =
+            request.roster.iter().chain(&request.selected).cloned().collect();
         let plan = Plan::new(&PlanInput {
             desired: &desired,
             roster: &roster,
@@ -108,7 +109,8 @@ impl Orchestrator {
         request: &RunRequest,
         seats: &BTreeMap<UserId, Seat>,
     ) -> Result<BTreeMap<UserId, SeatPorts>, RunError> {
-        let ports = |seat: &Seat| SeatPorts { code_port: seat.code_port, host_port: seat.host_port };
+        let ports =
+            |seat: &Seat| SeatPorts { code_port: seat.code_port, host_port: seat.host_port };
         let given = seats.iter().map(|(user, seat)| (user.clone(), ports(seat))).collect();
         let mut busy = BTreeSet::new();
         loop {

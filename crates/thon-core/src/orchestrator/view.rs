@@ -80,7 +80,9 @@ impl Orchestrator {
             state,
             health: health.to_owned(),
             url,
-            local_url: endpoint.as_ref().map(|endpoint| format!("http://{}/", endpoint.published().address)),
+            local_url: endpoint
+                .as_ref()
+                .map(|endpoint| format!("http://{}/", endpoint.published().address)),
             network_mode: endpoint.as_ref().map(Endpoint::network_mode),
             port: endpoint.as_ref().map(Endpoint::port),
             endpoint,

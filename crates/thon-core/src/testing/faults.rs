@@ -79,7 +79,9 @@ impl Faults {
         }
         let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |rule: &&mut Rule| {
-            rule.name == name && rule.times > 0 && rule.on.as_deref().is_none_or(|wanted| wanted == on)
+            rule.name == name
+                && rule.times > 0
+                && rule.on.as_deref().is_none_or(|wanted| wanted == on)
         };
         let Some(rule) = rules.iter_mut().find(fits) else { return Ok(()) };
         rule.times -= 1;

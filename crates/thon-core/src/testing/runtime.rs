@@ -155,9 +155,9 @@ impl SandboxRuntime for MemoryRuntime {
             return Ok(WorkspaceChange::Made);
         }
         let mut state = self.state();
-        let uses = state.workspaces.entry(workspace.to_string()).or_default();
-        *uses += 1;
-        Ok(if *uses == 1 { WorkspaceChange::Made } else { WorkspaceChange::Kept })
+        let count = state.workspaces.entry(workspace.to_string()).or_default();
+        *count += 1;
+        Ok(if *count == 1 { WorkspaceChange::Made } else { WorkspaceChange::Kept })
     }
 
     async fn create(&self, spec: &SandboxSpec) -> Result<SandboxId, Failure> {
@@ -212,7 +212,9 @@ impl SandboxRuntime for MemoryRuntime {
         let state = self.state();
         let sandbox = state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?;
         Ok(match sandbox.phase {
-            Phase::Running if sandbox.ready_at.is_some_and(|at| at <= Instant::now()) => Health::Healthy,
+            Phase::Running if sandbox.ready_at.is_some_and(|at| at <= Instant::now()) => {
+                Health::Healthy
+            }
             Phase::Paused => Health::Paused,
             Phase::Exited => Health::Died { exit_code: sandbox.exit_code, out_of_memory: false },
             _ => Health::Starting,

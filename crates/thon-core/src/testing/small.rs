@@ -22,7 +22,7 @@ pub struct FixedClock(Mutex<SystemTime>);
 impl Default for FixedClock {
     /// The first of January 2026.
     fn default() -> Self {
-        Self(Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600)))
+        Self(Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_hours(490_896)))
     }
 }
 
@@ -132,18 +132,20 @@ impl CertificateProvider for MemoryCertificates {
     async fn ensure(&self, names: &CertificateNames) -> Result<Certificate, Failure> {
         self.faults.check("ensure", &names.primary).await?;
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = issued.as_ref().is_some_and(|present| {
-            names.dns.is_subset(&present.dns) && names.ips.is_subset(&present.ips)
-        });
-        if fits {
+        if issued.as_ref().is_some_and(|present| covers(present, names)) {
             return Ok(Self::certificate(CertificateChange::Reused));
         }
         *issued = Some(names.clone());
         Ok(Self::certificate(CertificateChange::Issued))
     }
 
-    async fn current(&self, _names: &CertificateNames) -> Result<Option<Certificate>, Failure> {
+    async fn current(&self, names: &CertificateNames) -> Result<Option<Certificate>, Failure> {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(issued.as_ref().map(|_| Self::certificate(CertificateChange::Reused)))
+        let fitting = issued.as_ref().filter(|present| covers(present, names));
+        Ok(fitting.map(|_| Self::certificate(CertificateChange::Reused)))
     }
+}
+
+fn covers(present: &CertificateNames, names: &CertificateNames) -> bool {
+    names.dns.is_subset(&present.dns) && names.ips.is_subset(&present.ips)
 }

@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::system::{find_program, has_systemd};
 
 /// How long an engine may take to answer after its start; about two seconds on a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is known of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,8 @@ fn process(home: &Home) -> Result<EngineStart, Failure> {
         Failure::new(FailureKind::Other, "starting dockerd", cause, advice)
     };
     home.create()?;
-    let log = std::fs::File::create(home.engine_log()).map_err(|error| failed(error.to_string()))?;
+    let log =
+        std::fs::File::create(home.engine_log()).map_err(|error| failed(error.to_string()))?;
     let errors = log.try_clone().map_err(|error| failed(error.to_string()))?;
     let daemon = find_program(DOCKER.program).unwrap_or_else(|| DOCKER.program.into());
     let child = Command::new("setsid")

@@ -5,6 +5,7 @@
 //! Not for: the build itself; the Docker adapter does it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
@@ -12,7 +13,9 @@ use thon_core::adapter::{Failure, FailureKind};
 use thon_core::config::Config;
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
-use thon_docker::{BuildRequest, ContextFile, DockerRuntime, IMAGE_INPUTS, MissingExtension, Progress};
+use thon_docker::{
+    BuildRequest, ContextFile, DockerRuntime, IMAGE_INPUTS, MissingExtension, Progress,
+};
 
 use crate::assets::{ASSETS, EXTENSIONS};
 use crate::error::Error;
@@ -122,10 +125,10 @@ pub(crate) async fn build(
     let image = config.sandbox.image.clone();
     let inputs = Inputs::gather(config, home, options).await?;
     let present = docker.image_info(&image).await.map_err(Failure::from)?;
-    if let Some(info) = present.filter(|_| !options.rebuild) {
-        if info.labels.get(IMAGE_INPUTS) == Some(&inputs.digest) {
-            return Ok(ImageBuild { id: info.id, built: false, missing_extensions: Vec::new() });
-        }
+    if let Some(info) = present.filter(|_| !options.rebuild)
+        && info.labels.get(IMAGE_INPUTS) == Some(&inputs.digest)
+    {
+        return Ok(ImageBuild { id: info.id, built: false, missing_extensions: Vec::new() });
     }
     events.emit(Event::StepStarted { step: STEP.to_owned(), text: format!("building {image}") });
     let progress = |progress: Progress| {
@@ -155,9 +158,8 @@ pub(crate) async fn build(
         .map(|MissingExtension { id, reason }| (id, reason))
         .collect();
     for (id, reason) in &missing_extensions {
-        events.emit(Event::Warning {
-            text: format!("the image lacks the extension {id}: {reason}"),
-        });
+        events
+            .emit(Event::Warning { text: format!("the image lacks the extension {id}: {reason}") });
     }
     events.emit(Event::StepFinished { step: STEP.to_owned(), text: format!("{image} is ready") });
     Ok(ImageBuild { id: outcome.image_id, built: true, missing_extensions })
@@ -202,13 +204,14 @@ async fn base(
         return Ok(usual);
     }
     progress(Progress {
-        text: "no image registry answers: making a base from the distribution's packages".to_owned(),
+        text: "no image registry answers: making a base from the distribution's packages"
+            .to_owned(),
         done: None,
     });
-    if let Some(made) = bootstrapped() {
-        if here(&made).await? {
-            return Ok(made);
-        }
+    if let Some(made) = bootstrapped()
+        && here(&made).await?
+    {
+        return Ok(made);
     }
     Ok(docker.bootstrap_base(progress).await.map_err(Failure::from)?)
 }
@@ -261,10 +264,8 @@ fn files(
     extensions: Option<&Path>,
     home: &Home,
 ) -> Result<Vec<ContextFile>, Error> {
-    let mut files: BTreeMap<String, Vec<u8>> = ASSETS
-        .iter()
-        .map(|asset| (asset.path.to_owned(), asset.contents.to_vec()))
-        .collect();
+    let mut files: BTreeMap<String, Vec<u8>> =
+        ASSETS.iter().map(|asset| (asset.path.to_owned(), asset.contents.to_vec())).collect();
     if let Some(path) = ca_bundle {
         files.insert(CA_BUNDLE.to_owned(), read("sandbox.ca_bundle", path)?);
     }
@@ -278,7 +279,8 @@ fn files(
         }
     }
     let into = |(path, contents): (String, Vec<u8>)| {
-        let mode = if path.ends_with(".sh") { 0o755 } else { 0o644 };
+        let script = Path::new(&path).extension().is_some_and(|ending| ending == "sh");
+        let mode = if script { 0o755 } else { 0o644 };
         ContextFile { path, mode, contents }
     };
     Ok(files.into_iter().map(into).collect())
@@ -323,7 +325,12 @@ fn digest(files: &[ContextFile], options: &str) -> String {
         add(&file.mode.to_be_bytes());
         add(&file.contents);
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in context.finish().as_ref() {
+        // Writing to a String can't fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -28,8 +28,11 @@ pub struct Package {
 pub(crate) const DOCKER: Package =
     Package { name: "docker.io", program: "dockerd", purpose: "runs the sandboxes" };
 /// Leads browsers to them.
-pub(crate) const NGINX: Package =
-    Package { name: "nginx", program: "nginx", purpose: "leads browsers to the sandboxes over TLS" };
+pub(crate) const NGINX: Package = Package {
+    name: "nginx",
+    program: "nginx",
+    purpose: "leads browsers to the sandboxes over TLS",
+};
 /// Makes the certificate.
 pub(crate) const MKCERT: Package =
     Package { name: "mkcert", program: "mkcert", purpose: "makes the certificate" };
@@ -37,8 +40,11 @@ pub(crate) const MKCERT: Package =
 pub(crate) const OPENSSL: Package =
     Package { name: "openssl", program: "openssl", purpose: "makes the certificate" };
 /// Asks Let's Encrypt for the certificate.
-pub(crate) const CERTBOT: Package =
-    Package { name: "certbot", program: "certbot", purpose: "asks Let's Encrypt for the certificate" };
+pub(crate) const CERTBOT: Package = Package {
+    name: "certbot",
+    program: "certbot",
+    purpose: "asks Let's Encrypt for the certificate",
+};
 /// Makes a base image.
 pub(crate) const MMDEBSTRAP: Package = Package {
     name: "mmdebstrap",
@@ -152,18 +158,25 @@ impl PackageManager {
         let mut errors = child.stderr.take().map(|err| BufReader::new(err).lines());
         let mut last = String::new();
         // Both pipes are read at once: a full one would stop apt.
-        let (out, err) = (async {
-            while let Some(Ok(Some(line))) = async { Some(lines.as_mut()?.next_line().await) }.await {
-                say(line);
-            }
-        }, async {
-            while let Some(Ok(Some(line))) = async { Some(errors.as_mut()?.next_line().await) }.await {
-                if line.starts_with("E:") || last.is_empty() {
-                    last.clone_from(&line);
+        let (out, err) = (
+            async {
+                while let Some(Ok(Some(line))) =
+                    async { Some(lines.as_mut()?.next_line().await) }.await
+                {
+                    say(line);
                 }
-                say(line);
-            }
-        });
+            },
+            async {
+                while let Some(Ok(Some(line))) =
+                    async { Some(errors.as_mut()?.next_line().await) }.await
+                {
+                    if line.starts_with("E:") || last.is_empty() {
+                        last.clone_from(&line);
+                    }
+                    say(line);
+                }
+            },
+        );
         tokio::join!(out, err);
         let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
         if status.success() { Ok(()) } else { Err(failed(format!("{status}: {last}"))) }

@@ -1,0 +1,191 @@
+//! A real browser with a profile of its own.
+//!
+//! For: Chromium and its driver as processes that end with the test, and waiting for what a page
+//! shows.
+//! Not for: what the pages are; see [`crate::workbench`].
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use thirtyfour::prelude::*;
+
+/// How long anything on a page may take; never waited for in full when all is well.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How often a page is asked.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// The page's size in pixels.
+const SIZE: (u32, u32) = (1280, 800);
+/// What a browser needs that runs without a screen, possibly as root and in a container, and has
+/// nobody to talk to.
+const FLAGS: [&str; 12] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--force-device-scale-factor=1",
+    "--lang=en-US",
+];
+
+/// Where pictures of pages go.
+pub(crate) fn screenshots() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A browser; it ends when this is dropped.
+pub(crate) struct Browser {
+    // In this order: the session ends first, then the driver, and last the files of both go.
+    pub(crate) driver: WebDriver,
+    _process: Process,
+    _home: TempDir,
+}
+
+impl Browser {
+    /// Starts a browser without any history; it trusts the authority in `root`, if there is one.
+    pub(crate) async fn start(root: Option<&Path>) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let (process, port) = Process::start(home.path());
+        if let Some(root) = root {
+            trust(home.path(), root);
+        }
+        let mut capabilities = DesiredCapabilities::chrome();
+        for flag in FLAGS {
+            capabilities.add_arg(flag).unwrap();
+        }
+        let profile = home.path().join("profile");
+        capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
+        let driver =
+            WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await.unwrap();
+        let browser = Self { driver, _process: process, _home: home };
+        browser.resize().await;
+        browser
+    }
+
+    /// Makes the page, not the window around it, [`SIZE`] large.
+    async fn resize(&self) {
+        let (width, height) = SIZE;
+        self.driver.set_window_rect(0, 0, width, height).await.unwrap();
+        let script = "return [innerWidth, innerHeight]";
+        let shown: (u32, u32) = self.driver.execute(script, []).await.unwrap().convert().unwrap();
+        let (width, height) = (2 * width - shown.0, 2 * height - shown.1);
+        self.driver.set_window_rect(0, 0, width, height).await.unwrap();
+    }
+
+    /// Opens a page.
+    pub(crate) async fn open(&self, url: &str) {
+        self.driver.goto(url).await.unwrap();
+    }
+
+    /// Waits until `look` finds what it looks for. A failure of the driver means "not yet": pages
+    /// change under its hands.
+    #[track_caller]
+    pub(crate) async fn until<T>(
+        &self,
+        what: &str,
+        look: impl AsyncFn(&WebDriver) -> WebDriverResult<Option<T>>,
+    ) -> T {
+        let start = Instant::now();
+        loop {
+            let last = look(&self.driver).await;
+            if let Ok(Some(found)) = last {
+                return found;
+            }
+            if start.elapsed() > PATIENCE {
+                let error = last.err().map(|error| error.to_string());
+                self.give_up(what, error.as_deref().unwrap_or("nothing found")).await;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+
+    async fn give_up(&self, what: &str, last: &str) -> ! {
+        let picture = screenshots().join(format!("failed-{}.png", std::process::id()));
+        drop(self.driver.screenshot(&picture).await);
+        let url = self.driver.current_url().await.map(|url| url.to_string()).unwrap_or_default();
+        let log = self.driver.browser_log().await.unwrap_or_default();
+        panic!("no {what} on {url}: {last}; see {}; {log:#?}", picture.display());
+    }
+
+    /// Waits for an element that is displayed.
+    pub(crate) async fn element(&self, css: &str) -> WebElement {
+        self.until(css, async |driver| {
+            for element in driver.find_all(By::Css(css)).await? {
+                if element.is_displayed().await? {
+                    return Ok(Some(element));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Presses keys wherever the page has its focus.
+    pub(crate) async fn press(&self, keys: impl Into<thirtyfour::TypingData>) {
+        self.driver.action_chain().send_keys(keys).perform().await.unwrap();
+    }
+
+    /// Writes a picture of the page.
+    pub(crate) async fn screenshot(&self, name: &str) {
+        self.driver.screenshot(&screenshots().join(name)).await.unwrap();
+    }
+}
+
+/// Makes a browser whose home this is trust an authority, as a participant does who imports it.
+fn trust(home: &Path, root: &Path) {
+    let folder = home.join(".pki/nssdb");
+    std::fs::create_dir_all(&folder).unwrap();
+    let database = format!("sql:{}", folder.display());
+    for args in [
+        ["-N", "--empty-password"].as_slice(),
+        &["-A", "-t", "C,,", "-n", "thon", "-i", root.to_str().unwrap()],
+    ] {
+        let status = Command::new("certutil").args(["-d", &database]).args(args).status().unwrap();
+        assert!(status.success(), "certutil {args:?}");
+    }
+}
+
+/// The driver's process.
+struct Process(Child);
+
+impl Process {
+    /// Starts the driver and returns it with the port that it chose.
+    fn start(home: &Path) -> (Self, u16) {
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("HOME", home)
+            .env("TMPDIR", home)
+            // Debian's own start script and the desktop's standards look at these as well.
+            .env("XDG_CONFIG_HOME", home.join(".config"))
+            .env("XDG_CACHE_HOME", home.join(".cache"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let process = Self(child);
+        let port = lines.find_map(|line| {
+            line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        // Its pipe is read to the end, or it would stop when that is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        (process, port.expect("chromedriver names no port"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

@@ -1,0 +1,105 @@
+//! VS Code as a participant sees it.
+//!
+//! For: signing in, the command palette, the explorer, the terminal and the Markdown preview.
+//! Not for: what is done with them; the tests know that.
+
+use thirtyfour::prelude::*;
+
+use crate::chromium::Browser;
+use crate::support::Instance;
+
+const LOGIN: &str = "input[type=password]";
+const WORKBENCH: &str = ".monaco-workbench .part.editor";
+const PALETTE: &str = ".quick-input-widget .quick-input-box input";
+
+impl Browser {
+    /// Opens an instance's URL, which has to ask for a password.
+    pub(crate) async fn open_login(&self, instance: &Instance) {
+        self.open(instance.url()).await;
+        self.element(LOGIN).await;
+        assert!(self.driver.find_all(By::Css(WORKBENCH)).await.unwrap().is_empty());
+    }
+
+    /// Types a password into the page that asks for one and sends it.
+    pub(crate) async fn send_password(&self, password: &str) {
+        let input = self.element(LOGIN).await;
+        input.send_keys(password).await.unwrap();
+        input.send_keys(Key::Enter).await.unwrap();
+    }
+
+    /// Sends a password that has to be refused, and sees that it is.
+    pub(crate) async fn stays_out(&self, password: &str) {
+        self.send_password(password).await;
+        let error = self.element(".error").await;
+        assert_eq!(error.text().await.unwrap(), "Incorrect password");
+        self.element(LOGIN).await;
+    }
+
+    /// Opens an instance, signs in and waits for the workbench.
+    pub(crate) async fn sign_in(&self, instance: &Instance) {
+        self.open_login(instance).await;
+        self.send_password(instance.password()).await;
+        self.workbench().await;
+    }
+
+    /// Waits for a workbench whose explorer is there.
+    pub(crate) async fn workbench(&self) {
+        self.element(WORKBENCH).await;
+        self.element(".explorer-folders-view .monaco-list").await;
+    }
+
+    /// Waits for a file or folder in the explorer.
+    pub(crate) async fn in_explorer(&self, name: &str) -> WebElement {
+        self.element(&format!(".explorer-folders-view .monaco-list-row[aria-label^='{name}']"))
+            .await
+    }
+
+    /// Opens a file through the explorer.
+    pub(crate) async fn open_file(&self, name: &str) {
+        let row = self.in_explorer(name).await;
+        self.driver.action_chain().double_click_element(&row).perform().await.unwrap();
+        self.element(&format!(".tab.active[data-resource-name='{name}']")).await;
+    }
+
+    /// Runs a command through the palette; `title` as it is written there.
+    pub(crate) async fn command(&self, title: &str) {
+        self.press(Key::F1).await;
+        let input = self.element(PALETTE).await;
+        input.send_keys(title).await.unwrap();
+        let row = format!(".quick-input-list .monaco-list-row.focused[aria-label^='{title}']");
+        self.element(&row).await;
+        input.send_keys(Key::Enter).await.unwrap();
+        self.until("end of the palette", async |driver| {
+            let shown = driver.find(By::Css(PALETTE)).await?.is_displayed().await?;
+            Ok((!shown).then_some(()))
+        })
+        .await;
+    }
+
+    /// Opens a terminal; keys go there from then on.
+    pub(crate) async fn open_terminal(&self) {
+        self.command("Terminal: Create New Terminal").await;
+        self.until("terminal with the focus", async |driver| {
+            let script = "return document.activeElement.matches('.xterm-helper-textarea')";
+            Ok(driver.execute(script, []).await?.convert::<bool>()?.then_some(()))
+        })
+        .await;
+    }
+
+    /// Waits for a heading of the first rank inside a web view and returns its text: the preview
+    /// is a page inside a page inside the page.
+    pub(crate) async fn heading_in_web_view(&self) -> String {
+        self.until("heading in a web view", async |driver| {
+            driver.enter_default_frame().await?;
+            let heading = async {
+                driver.find(By::Css("iframe.webview.ready")).await?.enter_frame().await?;
+                driver.find(By::Css("iframe#active-frame")).await?.enter_frame().await?;
+                driver.find(By::Css("h1")).await?.text().await
+            };
+            let heading = heading.await;
+            driver.enter_default_frame().await?;
+            heading.map(Some)
+        })
+        .await
+    }
+}

@@ -1,0 +1,22 @@
+//! The `thon` command as an organizer meets it: what it prints, what it leaves behind, how it ends.
+//!
+//! For: everything from a command line to its exit code, with the real Docker, nginx and mkcert
+//! wherever they take part.
+//! Not for: what the editors look like in a browser; that is the target `browser`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+// What every test works with.
+mod desk;
+mod wait;
+
+// Without Docker.
+mod completions;
+mod config;
+mod help;
+mod init;
+mod roster;
+mod secrets;
+mod world;
