@@ -1,9 +1,10 @@
 //! Chores of THON's developers, started as `cargo xtask CHORE`.
 //!
 //! For: what takes more than one command and has to be the same on every machine: the test command,
-//! building the sandbox image.
+//! measurements, building the sandbox image.
 //! Not for: anything that an organizer needs; that is in `thon`.
 
+mod bench;
 mod daemon;
 mod programs;
 mod shell;
@@ -21,6 +22,8 @@ cargo xtask CHORE
                        test installs what is missing, starts Docker where none runs,
                        builds the sandbox image, and stops again what it started
   image [OPTIONS]      builds the sandbox image: thon image build [OPTIONS]
+  bench launch [N ...] thon run against plain docker run, for 1, 4 and 16 users or those named
+  bench plan           ten thousand users planned, ten thousand routes rendered
   help                 this text
 ";
 
@@ -37,6 +40,17 @@ fn main() -> ExitCode {
             usage(&format!("there is no step {step:?}; use {}", steps::NAMES.join(", ")))
         }
         ("image", options) => run(|shell| steps::image(shell, options)),
+        ("bench", [name, sizes @ ..]) if bench::NAMES.contains(name) => {
+            let sizes: Result<Vec<usize>, _> = sizes.iter().map(|size| size.parse()).collect();
+            match sizes {
+                Ok(sizes) if sizes.is_empty() => {
+                    run(|shell| bench::bench(shell, name, &[1, 4, 16]))
+                }
+                Ok(sizes) => run(|shell| bench::bench(shell, name, &sizes)),
+                Err(error) => usage(&format!("bench {name} takes numbers of users: {error}")),
+            }
+        }
+        ("bench", _) => usage(&format!("bench takes {}", bench::NAMES.join(" or "))),
         ("help" | "--help" | "-h", _) => {
             say(USAGE);
             ExitCode::SUCCESS

@@ -37,8 +37,9 @@ fn replace(path: &Path, beside: &PathBuf, contents: &[u8]) -> std::io::Result<()
     file.write_all(contents)?;
     file.sync_all()?;
     std::fs::rename(beside, path)?;
-    // The rename itself lives in the folder.
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    // The rename itself lives in the folder; a bare name lives in the current one.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

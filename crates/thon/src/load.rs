@@ -3,6 +3,8 @@
 //! For: the order in which places are searched, and the environment over the file.
 //! Not for: what the keys mean; the core's configuration knows that.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use thon_core::config::{Config, Warning};
@@ -14,6 +16,9 @@ use crate::home::Home;
 
 /// The largest file that is read, in bytes; ten thousand users fit in a tenth of it.
 const MAX_SIZE: u64 = 4 << 20;
+
+/// The option that names a configuration.
+const CONFIG: &str = "--config";
 
 /// A configuration as it was found.
 #[derive(Debug, Clone)]
@@ -30,13 +35,12 @@ pub struct Loaded {
 /// current folder. Nothing if there is none; an explicit one has to be there.
 pub fn find(explicit: Option<&Path>, home: &Home) -> Result<Option<PathBuf>, Error> {
     if let Some(path) = explicit {
-        if path.is_file() {
-            return Ok(Some(path.to_path_buf()));
-        }
-        let shown = quoted(&path.display().to_string());
-        return Err(Error::input(format!(
-            "--config {shown}: there is no such file; `thon init` makes one"
-        )));
+        // Not only a file: a pipe, as in `--config <(…)`, may be read as well.
+        return match std::fs::metadata(path) {
+            Ok(found) if found.is_dir() => Err(folder(CONFIG, path)),
+            Ok(_) => Ok(Some(path.to_path_buf())),
+            Err(_) => Err(refusal(CONFIG, path, "there is no such file; `thon init` makes one")),
+        };
     }
     let usual = [home.config(), PathBuf::from("thon.yaml")];
     Ok(usual.into_iter().find(|path| path.is_file()))
@@ -48,7 +52,7 @@ pub fn load(explicit: Option<&Path>, home: &Home) -> Result<Loaded, Error> {
     let path = find(explicit, home)?;
     let (config, warnings) = match &path {
         Some(path) => {
-            let loaded = Config::parse(&read(path)?, &path.display().to_string())?;
+            let loaded = Config::parse(&read(CONFIG, path)?, &path.display().to_string())?;
             (loaded.config, loaded.warnings)
         }
         None => (Config::default(), Vec::new()),
@@ -61,23 +65,38 @@ pub fn load(explicit: Option<&Path>, home: &Home) -> Result<Loaded, Error> {
 
 /// Reads a groups file.
 pub fn load_groups(path: &Path) -> Result<GroupsFile, Error> {
-    Ok(Roster::parse_groups_file(&read(path)?, &path.display().to_string())?)
+    Ok(Roster::parse_groups_file(&read("--groups", path)?, &path.display().to_string())?)
 }
 
-fn read(path: &Path) -> Result<String, Error> {
-    let shown = quoted(&path.display().to_string());
-    let size = std::fs::metadata(path).map_err(|e| Error::input(format!("{shown}: {e}")))?.len();
-    if size > MAX_SIZE {
-        return Err(Error::input(format!(
-            "{shown}: it has {size} bytes; allowed are {MAX_SIZE} at most"
-        )));
+/// Reads a text of a size that a person could have written; `option` is what named the file.
+fn read(option: &str, path: &Path) -> Result<String, Error> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::NotFound => refusal(option, path, "there is no such file; correct the path"),
+        ErrorKind::IsADirectory => folder(option, path),
+        _ => refusal(option, path, &format!("{error}; make it readable, or name another file")),
+    };
+    let mut bytes = Vec::new();
+    // Its size isn't asked for: a pipe or a device tells none, and may have no end.
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_SIZE {
+        let problem = format!("it is too large; allowed are {MAX_SIZE} bytes at most");
+        return Err(refusal(option, path, &problem));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::input(format!("{shown}: {e}")))?;
     String::from_utf8(bytes).map_err(|error| {
         let upto = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..upto].split(|byte| *byte == b'\n').count();
+        let shown = quoted(&path.display().to_string());
         Error::input(format!("{shown}:{line}: it is not UTF-8 text; save it as UTF-8"))
     })
+}
+
+fn folder(option: &str, path: &Path) -> Error {
+    refusal(option, path, "this is a folder, not a file; name a YAML file")
+}
+
+fn refusal(option: &str, path: &Path, problem: &str) -> Error {
+    Error::input(format!("{option} {}: {problem}", quoted(&path.display().to_string())))
 }
 
 #[cfg(test)]

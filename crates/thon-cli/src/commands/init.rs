@@ -19,6 +19,7 @@ use crate::prompt;
 
 pub(crate) fn init(args: &InitArgs, context: &Context) -> Outcome {
     let path = target(context)?;
+    refuse_folder(&path)?;
     let interactive = !args.non_interactive && !context.global.yes;
     if interactive && !prompt::can_ask() {
         return Err(CommandFailure::input(
@@ -47,6 +48,7 @@ pub(crate) fn init(args: &InitArgs, context: &Context) -> Outcome {
 /// Writes a configuration where there is none, without asking; for `thon up`.
 pub(crate) fn write_default(demo: bool, context: &Context) -> Result<PathBuf, CommandFailure> {
     let path = target(context)?;
+    refuse_folder(&path)?;
     write(&path, demo, false, context)?;
     context.output.note(&format!("wrote {}", path.display()));
     Ok(path)
@@ -57,6 +59,16 @@ fn target(context: &Context) -> Result<PathBuf, CommandFailure> {
         Some(path) => Ok(path.clone()),
         None => Ok(context.home()?.config()),
     }
+}
+
+fn refuse_folder(path: &Path) -> Result<(), CommandFailure> {
+    if path.is_dir() {
+        let shown = path.display();
+        return Err(CommandFailure::input(format!(
+            "--config {shown}: this is a folder, not a file; name a file in it"
+        )));
+    }
+    Ok(())
 }
 
 fn write(
@@ -79,13 +91,26 @@ fn write(
         })?;
     }
     if path.exists() {
-        let backup = path.with_extension("yaml.bak");
+        let backup = unused_backup(path);
         let old = std::fs::read(path)
             .map_err(|error| CommandFailure::input(format!("{}: {error}", path.display())))?;
         write_private(&backup, &old)?;
         context.output.note(&format!("the old one is kept as {}", backup.display()));
     }
     Ok(write_private(path, config.to_template().as_bytes())?)
+}
+
+/// A name beside `path` under which nothing is kept yet: the first file that was replaced may be the
+/// one that somebody wrote by hand.
+fn unused_backup(path: &Path) -> PathBuf {
+    let name = |suffix: &str| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        path.with_file_name(name)
+    };
+    let numbered = (2..).map(|number: u32| name(&format!(".bak{number}")));
+    let free = |backup: &PathBuf| !backup.exists();
+    std::iter::once(name(".bak")).chain(numbered).find(free).unwrap_or_else(|| name(".bak"))
 }
 
 /// What the machine tells by itself.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use thon::core::certificate::Trust;
-use thon::core::name::UserId;
+use thon::core::name::{UserId, quoted};
 use thon::core::orchestrator::{Prepared, RunReport, RunRequest};
 use thon::core::plan::Action;
 use thon::{Node, Reach};
@@ -63,6 +63,12 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Outcome {
 
 fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), CommandFailure> {
     let config = context.load_for_run(args)?;
+    if let (true, Some(path)) = (config.groups.is_empty(), &args.groups) {
+        let shown = quoted(&path.display().to_string());
+        return Err(CommandFailure::input(format!(
+            "--groups {shown}: there are no users in it: add some, as in `groups: {{alpha: [alice, bob]}}`"
+        )));
+    }
     if config.groups.is_empty() {
         return Err(CommandFailure::input(
             "there are no users: add groups to the configuration (`groups: {alpha: [alice, bob]}`), \

@@ -4,11 +4,13 @@
 //! Not for: changing anything.
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::Serialize;
 use thon::core::instance::InstanceState;
 use thon::core::orchestrator::InstanceView;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Outcome;
 use crate::args::StatusArgs;
@@ -74,7 +76,7 @@ impl<'a> Row<'a> {
             workspace: view.workspace.to_string(),
             container: view.container.as_deref(),
             container_id: view.container_id.as_deref(),
-            created_at: view.created_at.map(timestamp),
+            created_at: view.created_at.and_then(timestamp),
             password: view
                 .password
                 .as_ref()
@@ -130,21 +132,8 @@ const fn tone(state: InstanceState) -> Tone {
 }
 
 /// A time as RFC 3339 in UTC, whole seconds.
-fn timestamp(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Counted in 400-year cycles of 146,097 days that begin on a first of March, so that the leap
-    // day is the last of its year.
-    let shifted = days + 719_468;
-    let (cycle, day) = (shifted / 146_097, shifted % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let date = day - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    let year = cycle * 400 + year + carry;
-    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}Z")
+fn timestamp(time: SystemTime) -> Option<String> {
+    OffsetDateTime::from(time).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 
 #[cfg(test)]
@@ -161,7 +150,8 @@ mod tests {
             (1_767_225_599, "2025-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(seconds)), expected);
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(timestamp(time).as_deref(), Some(expected));
         }
     }
 }

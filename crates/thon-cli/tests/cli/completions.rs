@@ -10,7 +10,10 @@ fn each_shell_gets_a_script_that_knows_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let said = desk.thon(&["completions", shell]).ok();
         assert_eq!(said.stderr, "");
-        has(&said.stdout, &["thon", "init", "setup", "status", "validate", "show-passwords", "prune"]);
+        has(
+            &said.stdout,
+            &["thon", "init", "setup", "status", "validate", "show-passwords", "prune"],
+        );
     }
     let said = desk.thon(&["completions", "tcsh"]).expect(2);
     has(&said.stderr, &["error: ", "'tcsh'", "bash", "zsh", "fish"]);

@@ -140,8 +140,14 @@ fn an_unknown_key_is_answered_with_the_likely_one() {
     let desk = Desk::new();
     for (text, parts) in [
         ("sanbox: {}\n", ["event.yaml:1:1: ", "\"sanbox\"", "did you mean `sandbox`?"]),
-        ("sandbox:\n  imge: a\n", ["event.yaml:2:3: sandbox: ", "\"imge\"", "did you mean `image`?"]),
-        ("nginx: {https: 1}\n", ["event.yaml:1:9: nginx: ", "\"https\"", "did you mean `https_port`?"]),
+        (
+            "sandbox:\n  imge: a\n",
+            ["event.yaml:2:3: sandbox: ", "\"imge\"", "did you mean `image`?"],
+        ),
+        (
+            "nginx: {htps_port: 1}\n",
+            ["event.yaml:1:9: nginx: ", "\"htps_port\"", "did you mean `https_port`?"],
+        ),
         ("nginx: {zzz: 1}\n", ["event.yaml:1:9: nginx: ", "\"zzz\"", "known are `enabled`"]),
     ] {
         desk.file("event.yaml", text);
@@ -160,8 +166,8 @@ fn an_older_file_loads_and_what_changed_is_said() {
     let said = desk.thon(&validate).ok();
     let warnings: Vec<&str> = said.stderr.lines().collect();
     assert_eq!(warnings.len(), 2, "{said:?}");
-    has(warnings[0], &["warning: ", "old.yaml:1", "sandbox.domain", "DOCKER_HOST"]);
-    has(warnings[1], &["warning: ", "old.yaml:1", "sandbox.api_key", "remove the line"]);
+    has(warnings[0], &["warning: ", "old.yaml: sandbox.domain", "DOCKER_HOST"]);
+    has(warnings[1], &["warning: ", "old.yaml: sandbox.api_key", "remove the line"]);
     assert!(!said.stderr.contains("hush"), "{said:?}");
 
     assert_eq!(desk.thon(&[&["--quiet"], validate.as_slice()].concat()).ok().stderr, "");

@@ -56,7 +56,8 @@ fn a_mistyped_command_or_option_is_answered_with_the_likely_one() {
 #[test]
 fn whoever_closes_the_pipe_is_not_answered_with_a_panic() {
     let desk = Desk::new();
-    for args in [["--help"].as_slice(), &["--version"], &["config", "show"], &["completions", "zsh"]]
+    for args in
+        [["--help"].as_slice(), &["--version"], &["config", "show"], &["completions", "zsh"]]
     {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

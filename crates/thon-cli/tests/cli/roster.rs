@@ -44,7 +44,8 @@ const NAMES: &[(&str, &str, &str)] = &[
     ("''", "\"\"", ""),
 ];
 
-const ALLOWED: &str = "allowed are lower-case letters a-z, digits and inner hyphens, 1 to 32 characters";
+const ALLOWED: &str =
+    "allowed are lower-case letters a-z, digits and inner hyphens, 1 to 32 characters";
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -122,26 +123,86 @@ fn bombs() -> Vec<Case> {
 #[test]
 fn each_hostile_roster_is_refused_in_one_line_and_nothing_is_done() {
     let desk = Desk::new();
+    let mut misses = Vec::new();
     for Case { text, place, parts } in cases() {
         desk.file("roster.yaml", &text);
         let before = desk.everything();
         for args in [
             ["run", "--config", "roster.yaml"].as_slice(),
             &["run", "--dry-run", "--groups", "roster.yaml"],
-            &["up", "--groups", "roster.yaml"],
             &["config", "validate", "--config", "roster.yaml"],
         ] {
-            if args[0] == "up" && before.len() > 4 {
+            let said = desk.thon(args);
+            let shown: String = text.chars().take(80).collect();
+            assert_eq!(desk.everything(), before, "{shown:?} wrote something");
+            if said.code != 2 {
+                misses.push(format!("{shown:?} is accepted by {args:?}: {said:?}"));
                 continue;
             }
-            let line = error_line(&desk.thon(args), 2);
-            let shown: String = text.chars().take(80).collect();
+            let line = error_line(&said, 2);
             assert!(line.len() < 1000, "{shown:?}: {line}");
-            has(&line, &["roster.yaml", place]);
-            for part in &parts {
-                has(&line, &[part]);
+            let parts = parts.iter().map(String::as_str).chain(["roster.yaml", place]);
+            for part in parts.filter(|part| !line.contains(part)) {
+                misses.push(format!("{shown:?}\n  says  {line}\n  lacks {part}"));
             }
-            assert_eq!(desk.everything(), before, "{shown:?}");
         }
+    }
+    assert!(misses.is_empty(), "{}", misses.join("\n"));
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_with_its_name() {
+    let desk = Desk::new();
+    desk.file("latin1.yaml", b"groups:\n  alpha:\n  - jos\xe9\n");
+    std::fs::create_dir(desk.work().join("folder.yaml")).unwrap();
+    let before = desk.everything();
+    for option in ["--config", "--groups"] {
+        for (file, parts) in [
+            ("latin1.yaml", ["latin1.yaml\":3: ", "not UTF-8", "save it as UTF-8"]),
+            ("lost.yaml", ["\"lost.yaml\"", "there is no such file", option]),
+            ("folder.yaml", ["\"folder.yaml\"", "a folder, not a file", option]),
+            ("lost\n.yaml", ["\"lost\\n.yaml\"", "there is no such file", option]),
+            // A file without an end doesn't eat all memory.
+            ("/dev/zero", ["\"/dev/zero\"", "allowed are 4194304", "bytes"]),
+        ] {
+            let line = error_line(&desk.thon(&["run", option, file]), 2);
+            has(&line, &parts);
+            assert_eq!(desk.everything(), before, "{file}");
+        }
+    }
+}
+
+#[test]
+fn without_users_nothing_runs() {
+    let desk = Desk::new();
+    for text in ["", "groups:\n", "groups: {}\n"] {
+        desk.file("roster.yaml", text);
+        for args in [["run"].as_slice(), &["run", "--config", "roster.yaml"]] {
+            let line = error_line(&desk.thon(args), 2);
+            has(
+                &line,
+                &["there are no users", "groups: {alpha: [alice, bob]}", "--groups", "--demo"],
+            );
+        }
+        let line = error_line(&desk.thon(&["run", "--groups", "roster.yaml"]), 2);
+        has(&line, &["there are no users", "roster.yaml"]);
+    }
+}
+
+#[test]
+fn whoever_is_named_has_to_be_there() {
+    let desk = Desk::new();
+    desk.file("event.yaml", "groups: {alpha: [ada, bob], beta: [bob]}\n");
+    for (args, parts) in [
+        (["run", "--user", "carol"], ["\"carol\"", "`ada`"]),
+        (["run", "--user", "alpha/carol"], ["\"alpha/carol\"", "`alpha/ada`"]),
+        (["run", "--group", "gamma"], ["\"gamma\"", "known are `alpha`, `beta`"]),
+        (["run", "--user", "../x"], ["\"../x\"", "known are"]),
+        (["stop", "$(id)", "--yes"], ["\"$(id)\"", "`ada`"]),
+        (["logs", "a\nb", "-n1"], ["\"a\\nb\"", "`ada`"]),
+        (["logs", "bob", "-n1"], ["\"bob\"", "alpha/bob or beta/bob"]),
+    ] {
+        let args = [args.as_slice(), &["--config", "event.yaml"]].concat();
+        has(&error_line(&desk.thon(&args), 2), &parts);
     }
 }

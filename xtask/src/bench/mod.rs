@@ -1,0 +1,45 @@
+//! Measurements, each against a reference in the same call.
+//!
+//! For: `cargo xtask bench launch` and `cargo xtask bench plan`.
+//! Not for: passing or failing: machines are shared and noisy, and people judge the figures.
+
+mod floor;
+mod launch;
+mod look;
+
+use crate::shell::{Shell, complain};
+
+/// The benchmarks that can be asked for.
+pub(crate) const NAMES: [&str; 2] = ["launch", "plan"];
+
+/// Runs one benchmark; true if it could be run.
+pub(crate) fn bench(shell: &Shell, name: &str, sizes: &[usize]) -> bool {
+    let result = match name {
+        "launch" => launch::launch(shell, sizes),
+        _ => plan(shell),
+    };
+    if let Err(problem) = &result {
+        complain(&format!("bench {name}: {problem}"));
+    }
+    result.is_ok()
+}
+
+/// Ten thousand users planned, ten thousand routes rendered.
+fn plan(shell: &Shell) -> Result<(), String> {
+    for (package, bench) in [("thon-core", "plan"), ("thon-nginx", "render")] {
+        let mut command = shell.cargo();
+        command.args([
+            "bench",
+            "--quiet",
+            "--package",
+            package,
+            "--all-features",
+            "--bench",
+            bench,
+        ]);
+        if !shell.run(&format!("bench-{bench}"), command, |_, _| {})? {
+            return Err(format!("{package} {bench} failed"));
+        }
+    }
+    Ok(())
+}
