@@ -92,8 +92,7 @@ impl Output {
     /// Why the command fails, in one line.
     pub(crate) fn error(&self, text: &str, code: u8) {
         if self.json {
-            let value = serde_json::json!({ "error": text, "exit_code": code });
-            drop(writeln!(std::io::stderr(), "{value}"));
+            json_error(text, code);
         } else {
             drop(writeln!(std::io::stderr(), "error: {text}"));
         }
@@ -129,6 +128,12 @@ impl Output {
             Tone::Plain => cell,
         }
     }
+}
+
+/// Why the command fails, for a program.
+pub(crate) fn json_error(text: &str, code: u8) {
+    let value = serde_json::json!({ "error": text, "exit_code": code });
+    drop(writeln!(std::io::stderr(), "{value}"));
 }
 
 /// A cell without a meaning of its own.

@@ -79,7 +79,7 @@ fn cases() -> Vec<Case> {
         case("groups: {alpha: {bob: ada}}\n", ":1:18: groups.alpha: ", &["\"bob\"", "`users`"]),
         case("groups: {alpha: [[ada]]}\n", ":1:18: groups.alpha[0]: ", &["a list", "a user name"]),
         case("groups: {alpha: [~]}\n", ":1:18: groups.alpha[0]: ", &["missing", ALLOWED]),
-        case("groups: {alpha: [yes, no]}\n", ":1:18: groups.alpha[0]: ", &["\"yes\"", "quote it"]),
+        case("groups: {alpha: [true]}\n", ":1:18: groups.alpha[0]: ", &["\"true\"", "quote it"]),
         case("groups: {alpha: [1.5]}\n", ":1:18: groups.alpha[0]: ", &["1.5", "quote it"]),
         case(
             "groups: {alpha: [{name: ada, emial: x@y.z}]}\n",
