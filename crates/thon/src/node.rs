@@ -216,19 +216,27 @@ impl Node {
         packages::missing(&self.config, answers)
     }
 
-    /// Installs packages; each line that the package manager says goes to `say`.
-    pub async fn install_packages(
-        &self,
-        packages: &[Package],
-        say: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<(), Error> {
-        Ok(PackageManager::find().await?.install(packages, say).await?)
+    /// Installs packages of the distribution.
+    pub async fn install_packages(&self, packages: &[Package]) -> Result<(), Error> {
+        let manager = PackageManager::find().await?;
+        let names: Vec<&str> = packages.iter().map(|package| package.name).collect();
+        let names = names.join(" ");
+        let step = || "packages".to_owned();
+        self.events()
+            .emit(Event::StepStarted { step: step(), text: format!("installing {names}") });
+        let say = |text: String| {
+            self.events().emit(Event::StepProgress { step: step(), text, done: None });
+        };
+        manager.install(packages, &say).await?;
+        self.events()
+            .emit(Event::StepFinished { step: step(), text: format!("{names} installed") });
+        Ok(())
     }
 
     /// The program that makes a base image where no registry answers, if this machine lacks it and
     /// a build would need it.
     pub async fn bootstrap_package(&self) -> Option<Package> {
-        image::bootstrap_package(&self.docker, &self.config).await
+        image::bootstrap_package(&self.docker, &self.config, self.events()).await
     }
 
     /// How the sandbox image stands.

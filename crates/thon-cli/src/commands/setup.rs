@@ -33,7 +33,9 @@ pub(crate) async fn prepare(
     for shortcoming in node.engine_shortcomings().await? {
         context.output.warn(&shortcoming);
     }
+    let progress = Progress::show(node.events(), &context.output);
     let bootstrap: Vec<Package> = node.bootstrap_package().await.into_iter().collect();
+    progress.finish().await;
     install(args, &bootstrap, node, context).await?;
     let progress = Progress::show(node.events(), &context.output);
     let image = node.ready_image().await;
@@ -81,17 +83,10 @@ async fn install(
             "install {names} yourself, then run this again"
         )));
     }
-    let verbose = context.output.verbose() > 0;
-    let output = context.output.clone();
-    let say = move |line: String| {
-        if verbose {
-            output.note(&line);
-        }
-    };
-    context.output.note(&format!("packages: installing {names}"));
-    node.install_packages(packages, &say).await?;
-    context.output.note("packages: installed");
-    Ok(())
+    let progress = Progress::show(node.events(), &context.output);
+    let installed = node.install_packages(packages).await;
+    progress.finish().await;
+    Ok(installed?)
 }
 
 async fn engine(node: &Node, context: &Context) -> Result<(), CommandFailure> {

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
 /// How long anything on a page may take; never waited for in full when all is well.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a page is asked.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The page's size in pixels.

@@ -217,7 +217,11 @@ async fn base(
 }
 
 /// The program that makes a base, if a build would need it and it isn't here.
-pub(crate) async fn bootstrap_package(docker: &DockerRuntime, config: &Config) -> Option<Package> {
+pub(crate) async fn bootstrap_package(
+    docker: &DockerRuntime,
+    config: &Config,
+    events: &EventStream,
+) -> Option<Package> {
     if config.sandbox.base_image.is_some() || find_program(MMDEBSTRAP.program).is_some() {
         return None;
     }
@@ -228,7 +232,7 @@ pub(crate) async fn bootstrap_package(docker: &DockerRuntime, config: &Config) -
         }
     }
     let usual: ImageRef = DEFAULT_BASE.parse().ok()?;
-    docker.pull_image(&usual, &|_| ()).await.is_err().then_some(MMDEBSTRAP)
+    pull(docker, &usual, events).await.is_err().then_some(MMDEBSTRAP)
 }
 
 /// The name of the base that was made of this machine's distribution, or will be.
