@@ -19,9 +19,12 @@ The shortest way to an event:
 `thon run` may be repeated at any time: what is as it should be isn't touched.
 Exit codes: 0 done, 1 something outside failed, 2 the input has to change.";
 
+/// The heading below which help lists what every command takes, apart from its own options.
+const GLOBAL: &str = "Options of every command";
+
 /// THON, the Hackathon Organizer Node: one thon.yaml in, a live VS Code per participant out.
 #[derive(Debug, Parser)]
-#[command(name = "thon", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "thon", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -34,22 +37,22 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The configuration file [default: ~/.thon/thon.yaml, else ./thon.yaml]
-    #[arg(long, global = true, value_name = "FILE", env = "THON_CONFIG")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FILE", env = "THON_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Print results as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     /// Say more of what happens; twice for everything
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Say nothing but results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
     /// Answer every question with yes
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub(crate) yes: bool,
 }
 

@@ -236,6 +236,10 @@ impl Node {
     /// The program that makes a base image where no registry answers, if this machine lacks it and
     /// a build would need it.
     pub async fn bootstrap_package(&self) -> Option<Package> {
+        let report = self.image().await.ok()?;
+        if !needs_build(&report) {
+            return None;
+        }
         image::bootstrap_package(&self.docker, &self.config, self.events()).await
     }
 
@@ -253,17 +257,24 @@ impl Node {
     /// another's is fetched where it is missing. Returns whether anything had to be done.
     pub async fn ready_image(&self) -> Result<bool, Error> {
         let report = self.image().await?;
-        let own = report.image == ImageRef::default();
-        match report.state {
-            ImageState::Current | ImageState::Foreign => Ok(false),
-            ImageState::Missing if !own => {
-                image::pull(&self.docker, &report.image, self.events()).await?;
-                Ok(true)
-            }
-            ImageState::Missing | ImageState::Outdated => {
-                Ok(self.build_image(&ImageOptions::default()).await?.built)
-            }
+        if needs_build(&report) {
+            return Ok(self.build_image(&ImageOptions::default()).await?.built);
         }
+        if report.state == ImageState::Missing {
+            image::pull(&self.docker, &report.image, self.events()).await?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}
+
+/// True if the image is THON's own and has to be built before a launch.
+fn needs_build(report: &ImageReport) -> bool {
+    let own = report.image == ImageRef::default();
+    match report.state {
+        ImageState::Missing => own,
+        ImageState::Outdated => true,
+        ImageState::Current | ImageState::Foreign => false,
     }
 }
 

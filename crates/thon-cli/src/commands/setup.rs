@@ -104,7 +104,7 @@ async fn engine(node: &Node, context: &Context) -> Result<(), CommandFailure> {
     }
     match node.start_engine().await? {
         EngineStart::Service => {
-            context.output.note("docker: started, and from now on at every boot")
+            context.output.note("docker: started, and from now on at every boot");
         }
         EngineStart::Process(pid) => context.output.note(&format!(
             "docker: started as process {pid}; no service manager runs here, so a reboot ends it \
