@@ -78,7 +78,7 @@ fn write(
     context: &Context,
 ) -> Result<(), CommandFailure> {
     let mut config = Config { demo, ..Config::default() };
-    detect(&mut config, context);
+    detect(context);
     if interactive {
         ask(&mut config, context)?;
     } else if !demo {
@@ -114,7 +114,7 @@ fn unused_backup(path: &Path) -> PathBuf {
 }
 
 /// What the machine tells by itself.
-fn detect(config: &mut Config, context: &Context) {
+fn detect(context: &Context) {
     let own = own_address();
     let output = &context.output;
     match own.reach {
@@ -134,7 +134,6 @@ fn detect(config: &mut Config, context: &Context) {
             "This machine trusts further certificate authorities ({}); the sandboxes will too.",
             bundle.display()
         ));
-        config.sandbox.ca_bundle = Some(bundle);
     }
 }
 

@@ -103,7 +103,7 @@ section! {
         /// The processes and threads of each sandbox.
         pub pids: u32 = 1024, must "a whole number from 64 to 4194304" |n| (64..=4_194_304).contains(n);
         /// A file with further certificate authorities (PEM) that the sandboxes trust, for networks
-        /// whose proxy opens TLS.
+        /// whose proxy opens TLS; where it is empty, the one that this machine uses is found out.
         pub ca_bundle: Option<PathBuf> = None;
     }
     obsolete {

@@ -21,7 +21,7 @@ use crate::assets::{ASSETS, EXTENSIONS};
 use crate::error::Error;
 use crate::home::Home;
 use crate::setup::packages::{MMDEBSTRAP, Package};
-use crate::system::find_program;
+use crate::system::{extra_ca_bundle, find_program};
 
 /// The step's name in events.
 const STEP: &str = "image";
@@ -250,11 +250,13 @@ struct Inputs {
 
 impl Inputs {
     async fn gather(config: &Config, home: &Home, options: &ImageOptions) -> Result<Self, Error> {
-        let sandbox = (config.sandbox.ca_bundle.clone(), config.vscode.extensions_file.clone());
+        // A network whose proxy opens TLS does so for the build as well.
+        let bundle = config.sandbox.ca_bundle.clone().or_else(extra_ca_bundle);
+        let extensions = config.vscode.extensions_file.clone();
         let base = options.base.clone().or_else(|| config.sandbox.base_image.clone());
         let (home, strict) = (home.clone(), options.strict);
         let read = tokio::task::spawn_blocking(move || {
-            let files = files(sandbox.0.as_deref(), sandbox.1.as_deref(), &home)?;
+            let files = files(bundle.as_deref(), extensions.as_deref(), &home)?;
             let base = base.map_or_else(String::new, |base| base.to_string());
             let digest = digest(&files, &format!("base={base} strict={strict}"));
             Ok(Self { files, digest })
