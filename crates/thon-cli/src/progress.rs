@@ -245,7 +245,9 @@ impl Screen {
         if self.launch.failed > 0 {
             words.push(format!("{} failed", self.launch.failed));
         }
-        if let Some(wait) = self.launch.wait {
+        if self.launch.done == self.launch.total {
+            words.push("trying every URL through the proxy".to_owned());
+        } else if let Some(wait) = self.launch.wait {
             words.push(format!("about {} s left", wait.as_secs().max(1)));
         }
         bar.set_message(words.join(", "));
