@@ -240,6 +240,9 @@ pub(crate) enum ImageCommand {
         /// Build every step anew, whatever is there
         #[arg(long)]
         rebuild: bool,
+        /// Try again to fetch extensions that an earlier build could not
+        #[arg(long)]
+        retry_extensions: bool,
         /// The base image
         #[arg(long, value_name = "IMAGE")]
         base: Option<String>,

@@ -23,6 +23,23 @@ use crate::progress::{Progress, ProgressCallback};
 const OS_RELEASE: &str = "/etc/os-release";
 /// The program that makes a root file system.
 const PROGRAM: &str = "mmdebstrap";
+/// Where a host's package sources are, in the order in which they are looked for: mmdebstrap takes
+/// such a file, and the base then fetches from where its host does. Without one it takes the
+/// distribution's own archive.
+const SOURCES: [&str; 3] = [
+    "/etc/apt/sources.list.d/debian.sources",
+    "/etc/apt/sources.list.d/ubuntu.sources",
+    "/etc/apt/sources.list",
+];
+/// Manuals and translations, a quarter of a base, are left out; copyrights stay.
+const LEFT_OUT: [&str; 6] = [
+    "--dpkgopt=path-exclude=/usr/share/man/*",
+    "--dpkgopt=path-exclude=/usr/share/info/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+    "--dpkgopt=path-include=/usr/share/locale/locale.alias",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+];
 /// A slow mirror may need this long for some 60 MB of packages.
 const LIMIT: Duration = Duration::from_mins(30);
 /// Lines of output that are kept for the message of a failure.
@@ -72,8 +89,11 @@ async fn run(
     progress: ProgressCallback<'_>,
 ) -> Result<(), DockerError> {
     let mut child = Command::new(program)
-        .args(["--variant=minbase", "--include=ca-certificates", codename])
+        .args(["--variant=minbase", "--include=ca-certificates"])
+        .args(LEFT_OUT)
+        .arg(codename)
         .arg(tar)
+        .args(SOURCES.iter().map(Path::new).find(|path| path.is_file()))
         .env("LC_ALL", "C.UTF-8")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -196,7 +216,11 @@ mod tests {
         let tar = Path::new("/tmp/base.tar");
         let error = run("x", program.as_ref(), "bookworm", tar, &tell).await.unwrap_err();
         assert!(error.to_string().contains("E: no mirror"), "{error}");
-        let arguments = "--variant=minbase --include=ca-certificates bookworm /tmp/base.tar";
-        assert_eq!(told.lock().unwrap()[0], format!("I: arguments {arguments}"));
+        let arguments = told.lock().unwrap()[0].clone();
+        let first = "I: arguments --variant=minbase --include=ca-certificates --dpkgopt=";
+        assert!(arguments.starts_with(first), "{arguments}");
+        // What follows the target is where the packages come from: this host's own file, if any.
+        let (_, sources) = arguments.split_once(" bookworm /tmp/base.tar").unwrap();
+        assert!(sources.is_empty() || SOURCES.contains(&sources.trim()), "{arguments}");
     }
 }

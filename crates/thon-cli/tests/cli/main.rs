@@ -10,7 +10,10 @@ mod support;
 
 // What every test works with.
 mod desk;
+mod stage;
 mod wait;
+mod watched;
+mod web;
 
 // Without Docker.
 mod completions;
@@ -20,3 +23,9 @@ mod init;
 mod roster;
 mod secrets;
 mod world;
+
+// With everything.
+mod change;
+mod event;
+mod lifecycle;
+mod modes;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use ring::digest::{Context, SHA256};
 use thon_core::adapter::{Failure, FailureKind};
@@ -44,6 +45,8 @@ pub struct ImageOptions {
     pub strict: bool,
     /// Build although nothing changed, every step anew.
     pub rebuild: bool,
+    /// Try again to fetch what is missing; every other step is taken as it is.
+    pub retry_extensions: bool,
 }
 
 /// What is known of the image.
@@ -125,7 +128,7 @@ pub(crate) async fn build(
     let image = config.sandbox.image.clone();
     let inputs = Inputs::gather(config, home, options).await?;
     let present = docker.image_info(&image).await.map_err(Failure::from)?;
-    if let Some(info) = present.filter(|_| !options.rebuild)
+    if let Some(info) = present.filter(|_| !options.rebuild && !options.retry_extensions)
         && info.labels.get(IMAGE_INPUTS) == Some(&inputs.digest)
     {
         return Ok(ImageBuild { id: info.id, built: false, missing_extensions: Vec::new() });
@@ -139,10 +142,15 @@ pub(crate) async fn build(
         });
     };
     let base = base(docker, config, options, &progress).await?;
-    let arguments = BTreeMap::from([
+    let mut arguments = BTreeMap::from([
         ("BASE_IMAGE".to_owned(), base.to_string()),
         ("EXTENSIONS_STRICT".to_owned(), u8::from(options.strict).to_string()),
     ]);
+    if options.retry_extensions {
+        // Any new value makes the step's cached result worthless.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        arguments.insert("EXTENSIONS_REFRESH".to_owned(), now.as_secs().to_string());
+    }
     let request = BuildRequest {
         image: image.clone(),
         dockerfile: "Dockerfile".to_owned(),
@@ -160,6 +168,15 @@ pub(crate) async fn build(
     for (id, reason) in &missing_extensions {
         events
             .emit(Event::Warning { text: format!("the image lacks the extension {id}: {reason}") });
+    }
+    if !missing_extensions.is_empty() {
+        events.emit(Event::Warning {
+            text: format!(
+                "put the .vsix files of missing extensions into {} and build again, or fetch them \
+                 later with `thon image build --retry-extensions`",
+                home.image().join("extensions").display()
+            ),
+        });
     }
     events.emit(Event::StepFinished { step: STEP.to_owned(), text: format!("{image} is ready") });
     Ok(ImageBuild { id: outcome.image_id, built: true, missing_extensions })

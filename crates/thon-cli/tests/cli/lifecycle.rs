@@ -1,0 +1,100 @@
+//! Stopping, taking away, and bringing back.
+
+use crate::desk::has;
+use crate::stage::Stage;
+use crate::support::exec;
+
+const USERS: [&str; 2] = ["alpha/ada", "alpha/bob"];
+
+#[test]
+fn what_was_stopped_or_taken_away_comes_back_as_it_was() {
+    let stage = Stage::new("alpha: [ada, bob]");
+
+    // Nothing happens before it is wanted.
+    let home = stage.thon_home();
+    let plan = stage.thon(&["run", "--dry-run"]).ok();
+    has(&plan.stdout, &["alpha/ada  create", "alpha/bob  create"]);
+    has(&plan.stderr, &["Nothing was changed."]);
+    assert!(stage.containers().is_empty() && stage.volumes().is_empty() && !home.exists());
+
+    let all = stage.run();
+    exec(
+        all[0].container(),
+        &["sh", "-c", "echo workspace > work.txt; echo sandbox > /tmp/tmp.txt"],
+    );
+    let first = stage.traces();
+
+    // Stopped: the same containers, with all that is in them.
+    let said = stage.thon(&["stop", "--yes"]).ok();
+    has(&said.stderr, &["alpha/ada: stopped", "alpha/bob: stopped", "stopped 2 sandboxes"]);
+    assert!(stage.traces().values().all(|trace| !trace.running));
+    let web = stage.web();
+    let page = web.get(all[0].url());
+    assert_eq!((page.status, page.header("retry-after")), (503, "3"), "{page:?}");
+    has(&page.body, &["Your workspace is on its way"]);
+    assert_eq!(stage.plan(&[]).into_values().collect::<Vec<_>>(), ["start", "start"]);
+    let stopped = stage.traces();
+    stage.run_with(&["--dry-run"]).ok();
+    assert_eq!(stage.traces(), stopped);
+    let proxy = stage.proxy();
+    assert_eq!(stage.run(), all);
+    assert_eq!(stage.proxy(), proxy);
+    for (name, trace) in stage.traces() {
+        assert_eq!(trace.id, first[&name].id);
+    }
+    assert_eq!(
+        exec(all[0].container(), &["cat", "/tmp/tmp.txt", "work.txt"]),
+        "sandbox\nworkspace"
+    );
+
+    // Taken away: the workspace, the place and the password are kept.
+    let said = stage.thon(&["down", "--yes"]).ok();
+    has(&said.stderr, &["removed 2 sandboxes", "workspaces, URLs and passwords are kept"]);
+    assert!(stage.containers().is_empty());
+    assert_eq!((stage.volumes().len(), stage.nginx_pid()), (2, None));
+    assert_eq!(stage.proxy_status()["running"], false);
+    let gone = stage.instances();
+    assert!(gone.iter().all(|one| one.health == "none" && one.container.is_none()), "{gone:?}");
+
+    let again = stage.run();
+    for (one, other) in all.iter().zip(&again) {
+        assert_eq!((one.url(), one.password()), (other.url(), other.password()));
+        assert_ne!(one.container_id, other.container_id);
+    }
+    assert_eq!(exec(all[0].container(), &["cat", "work.txt"]), "workspace");
+    stage.all_is_well(&USERS);
+
+    // Twice is as good as once.
+    for _ in 0..2 {
+        stage.thon(&["down", "--yes"]).ok();
+        stage.thon(&["stop", "--yes"]).ok();
+    }
+    assert!(stage.containers().is_empty());
+}
+
+#[test]
+fn what_nginx_serves_can_be_taken_away_and_brought_back_alone() {
+    let stage = Stage::new("alpha: [ada]");
+    let all = stage.run();
+    let before = stage.traces();
+    stage.thon(&["nginx", "cleanup", "--yes"]).ok();
+    assert_eq!((stage.nginx_pid(), stage.traces()), (None, before.clone()));
+    let status = stage.thon(&["nginx", "status"]).ok();
+    has(&status.stdout, &["not running", "`thon run`"]);
+
+    stage.thon(&["nginx", "sync"]).ok();
+    let web = stage.web();
+    assert_eq!(web.get(&format!("{}healthz", all[0].url())).status, 200);
+    assert_eq!(stage.traces(), before);
+    let status = stage.thon(&["nginx", "status"]).ok();
+    has(&status.stdout, &["nginx (managed): running, process ", "1 routes in "]);
+
+    // The root that participants import is the one that the proxy hands out.
+    let root = std::fs::read_to_string(stage.root_certificate()).unwrap();
+    let served = web.get(&format!("https://127.0.0.1:{}/ca.crt", stage.ports.https));
+    assert_eq!((served.status, served.body.trim()), (200, root.trim()));
+    let plain = crate::web::plain_get(&format!("http://127.0.0.1:{}/ca.crt", stage.ports.http));
+    assert_eq!((plain.status, plain.body.trim()), (200, root.trim()));
+    let status = stage.thon(&["tls", "status"]).ok();
+    has(&status.stdout, &["by mkcert", "more days", "Download the root: https://127.0.0.1"]);
+}

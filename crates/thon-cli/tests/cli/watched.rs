@@ -1,0 +1,48 @@
+//! A command that is looked at while it runs.
+//!
+//! For: what can only be seen meanwhile: memory, and the command lines of every process.
+//! Not for: what is left behind.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
+
+use crate::support::Output;
+use crate::wait::until;
+
+/// What was seen.
+pub(crate) struct Watched {
+    pub(crate) output: Output,
+    /// The most memory that it had at one time, in KiB.
+    pub(crate) peak_kib: u64,
+    /// Every command line that any process had meanwhile.
+    pub(crate) command_lines: BTreeSet<String>,
+}
+
+/// Runs a command to its end.
+pub(crate) fn watch(mut command: Command) -> Watched {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let pid = child.id();
+    let (mut peak_kib, mut command_lines) = (0, BTreeSet::new());
+    // It says far less than a pipe holds, so nobody has to read meanwhile.
+    until("the command's end", || {
+        peak_kib = peak(pid).unwrap_or(peak_kib);
+        command_lines.extend(all_command_lines());
+        child.try_wait().unwrap()
+    });
+    Watched { output: child.wait_with_output().unwrap().into(), peak_kib, command_lines }
+}
+
+/// The peak that the kernel has noted for a process; nothing once it has ended.
+fn peak(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+fn all_command_lines() -> impl Iterator<Item = String> {
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let bytes = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&bytes).replace('\0', " ")).filter(|line| !line.is_empty())
+    })
+}
