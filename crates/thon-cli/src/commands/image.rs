@@ -10,29 +10,29 @@ use thon::{ImageOptions, ImageState};
 use super::Outcome;
 use crate::args::ImageCommand;
 use crate::context::Context;
+use crate::failure::CommandFailure;
 use crate::progress::Progress;
 
 pub(crate) async fn image(command: ImageCommand, context: &Context) -> Outcome {
     match command {
-        ImageCommand::Build { strict, rebuild, base } => {
-            build(strict, rebuild, base, context).await
+        ImageCommand::Build { strict, rebuild, retry_extensions, base } => {
+            let options = ImageOptions { base: None, strict, rebuild, retry_extensions };
+            build(options, base, context).await
         }
         ImageCommand::Status => status(context).await,
     }
 }
 
-async fn build(strict: bool, rebuild: bool, base: Option<String>, context: &Context) -> Outcome {
+async fn build(mut options: ImageOptions, base: Option<String>, context: &Context) -> Outcome {
     let node = context.node()?;
-    let base =
-        match base {
-            Some(text) => Some(text.parse().map_err(|error| {
-                crate::failure::CommandFailure::input(format!("--base {error}"))
-            })?),
-            None => None,
-        };
+    if let Some(text) = base {
+        let base =
+            text.parse().map_err(|error| CommandFailure::input(format!("--base {error}")))?;
+        options.base = Some(base);
+    }
     let _lock = node.lock()?;
     let progress = Progress::show(node.events(), &context.output);
-    let result = node.build_image(&ImageOptions { base, strict, rebuild }).await;
+    let result = node.build_image(&options).await;
     progress.finish().await;
     let built = result?;
     let image = &node.config().sandbox.image;

@@ -88,7 +88,6 @@ impl Browser {
 
     /// Waits until `look` finds what it looks for. A failure of the driver means "not yet": pages
     /// change under its hands.
-    #[track_caller]
     pub(crate) async fn until<T>(
         &self,
         what: &str,
@@ -162,6 +161,8 @@ impl Process {
     fn start(home: &Path) -> (Self, u16) {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
+            .arg("--verbose")
+            .arg("--log-path=/tmp/wd/cd.log")
             .env("HOME", home)
             .env("TMPDIR", home)
             // Debian's own start script and the desktop's standards look at these as well.

@@ -33,4 +33,8 @@ async fn the_password_opens_a_workbench_with_a_terminal_and_web_views() {
     browser.command("Markdown: Open Preview to the Side").await;
     assert_eq!(browser.heading_in_web_view().await, team::HEADING);
     browser.screenshot("workbench.png").await;
+    eprintln!("caps {:?}", browser.driver.capabilities());
+    let t = std::time::Instant::now();
+    let q = browser.driver.clone().quit().await;
+    eprintln!("quit {q:?} {:?}", t.elapsed());
 }

@@ -66,9 +66,10 @@ impl Browser {
         self.press(Key::F1).await;
         let input = self.element(PALETTE).await;
         input.send_keys(title).await.unwrap();
-        let row = format!(".quick-input-list .monaco-list-row.focused[aria-label^='{title}']");
-        self.element(&row).await;
-        input.send_keys(Key::Enter).await.unwrap();
+        // Behind the title there may be a comma and the command's keys.
+        let row = ".quick-input-list .monaco-list-row";
+        let row = format!("{row}[aria-label='{title}'], {row}[aria-label^='{title},']");
+        self.element(&row).await.click().await.unwrap();
         self.until("end of the palette", async |driver| {
             let shown = driver.find(By::Css(PALETTE)).await?.is_displayed().await?;
             Ok((!shown).then_some(()))

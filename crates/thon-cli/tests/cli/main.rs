@@ -10,7 +10,9 @@ mod support;
 
 // What every test works with.
 mod desk;
+mod gate;
 mod stage;
+mod standin;
 mod wait;
 mod watched;
 mod web;
@@ -26,6 +28,8 @@ mod world;
 
 // With everything.
 mod change;
+mod crash;
 mod event;
+mod faults;
 mod lifecycle;
 mod modes;

@@ -69,11 +69,6 @@ impl Stage {
         Self { node: Node::new(groups), _turn: turn }
     }
 
-    /// Writes the configuration for these groups with further lines, such as `"demo: true\n"`.
-    pub(crate) fn configure(&self, groups: &str, change: impl Fn(String) -> String) {
-        self.write_config(&change(self.config_text(groups)));
-    }
-
     /// `thon run` with these options, to its end.
     #[track_caller]
     pub(crate) fn run_with(&self, options: &[&str]) -> Output {

@@ -1,0 +1,206 @@
+//! A gate in front of Docker: it stops the command at a request of the test's choice.
+//!
+//! For: being sure of how far a run has come when it is killed, or when something happens meanwhile.
+//! Not for: changing what is asked or answered; everything passes as it is.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+
+/// Which side of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Docker hasn't heard of it.
+    Before,
+    /// Docker has done it, and the command doesn't know yet.
+    After,
+}
+
+/// A request that the gate stops.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) moment: Moment,
+    pub(crate) method: &'static str,
+    /// A part of its address.
+    pub(crate) address: &'static str,
+    /// The how manieth of its kind, from 1.
+    pub(crate) nth: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is to be stopped, or nothing any more.
+    Open,
+    /// Waiting for the step's request, of which so many are still to come.
+    Watching(usize),
+    /// The request is stopped.
+    Held,
+    /// Docker is out of reach.
+    Shut,
+}
+
+struct Shared {
+    docker: PathBuf,
+    step: Mutex<Option<Step>>,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// True as soon as nobody needs the gate any more.
+    over: AtomicBool,
+}
+
+/// A socket that leads to Docker as long as the gate is there.
+pub(crate) struct Gate {
+    socket: PathBuf,
+    shared: Arc<Shared>,
+}
+
+impl Gate {
+    /// An open gate with its socket in `folder`.
+    pub(crate) fn new(folder: &Path) -> Self {
+        let socket = folder.join("gate.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let named = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let docker = named.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
+        let shared = Arc::new(Shared {
+            docker: docker.into(),
+            step: Mutex::new(None),
+            state: Mutex::new(State::Open),
+            changed: Condvar::new(),
+            over: AtomicBool::new(false),
+        });
+        let all = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if all.over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&all);
+                thread::spawn(move || shared.serve(&client));
+            }
+        });
+        Self { socket, shared }
+    }
+
+    /// What the command takes for `DOCKER_HOST`.
+    pub(crate) fn docker_host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// From now on the gate stops the command at this step, once.
+    pub(crate) fn stop_at(&self, step: Step) {
+        *self.shared.step.lock().unwrap() = Some(step);
+        self.shared.turn(State::Watching(step.nth));
+    }
+
+    /// True if the command stands before the gate.
+    pub(crate) fn holds(&self) -> bool {
+        *self.shared.state() == State::Held
+    }
+
+    /// Lets the stopped request go on, and everything after it.
+    pub(crate) fn open(&self) {
+        self.shared.turn(State::Open);
+    }
+
+    /// Ends all connections, the stopped one included, and lets nobody through until the gate is
+    /// opened.
+    pub(crate) fn shut(&self) {
+        self.shared.turn(State::Shut);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.shared.over.store(true, Ordering::SeqCst);
+        self.shut();
+        // Whoever waits for clients looks up.
+        drop(UnixStream::connect(&self.socket));
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn turn(&self, state: State) {
+        *self.state() = state;
+        self.changed.notify_all();
+    }
+
+    /// Leads one client to Docker until one of the two closes, or the gate is shut.
+    fn serve(self: &Arc<Self>, client: &UnixStream) {
+        if *self.state() == State::Shut {
+            return;
+        }
+        let docker = UnixStream::connect(&self.docker).unwrap();
+        let answers = Arc::new(Mutex::new(false));
+        let back = {
+            let (shared, answers) = (Arc::clone(self), Arc::clone(&answers));
+            let (from, to) = (docker.try_clone().unwrap(), client.try_clone().unwrap());
+            thread::spawn(move || {
+                shared.pass(from, to, &|shared, _| {
+                    !std::mem::take(&mut *answers.lock().unwrap()) || shared.stop()
+                })
+            })
+        };
+        self.pass(client.try_clone().unwrap(), docker.try_clone().unwrap(), &|shared, bytes| {
+            match shared.meets(bytes) {
+                Some(Moment::Before) => shared.stop(),
+                Some(Moment::After) => {
+                    *answers.lock().unwrap() = true;
+                    true
+                }
+                None => true,
+            }
+        });
+        drop(back.join());
+    }
+
+    /// Passes bytes on as long as `may` allows it; then both ends are closed.
+    fn pass(&self, mut from: UnixStream, mut to: UnixStream, may: &dyn Fn(&Self, &[u8]) -> bool) {
+        let mut bytes = vec![0; 1 << 16];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            if !may(self, &bytes[..count]) || to.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        for end in [from, to] {
+            drop(end.shutdown(std::net::Shutdown::Both));
+        }
+    }
+
+    /// The moment at which this is to be stopped, if it begins the awaited request. A client waits
+    /// for an answer before it sends another request, so that each begins what is read at once.
+    fn meets(&self, bytes: &[u8]) -> Option<Moment> {
+        let step = (*self.step.lock().unwrap())?;
+        let line = bytes.split(|byte| *byte == b'\r').next()?;
+        let line = std::str::from_utf8(line).ok()?;
+        let (method, rest) = line.split_once(' ')?;
+        if method != step.method || !rest.contains(step.address) || !rest.ends_with("HTTP/1.1") {
+            return None;
+        }
+        let mut state = self.state();
+        match *state {
+            State::Watching(1) => {
+                *state = State::Watching(0);
+                Some(step.moment)
+            }
+            State::Watching(more @ 2..) => {
+                *state = State::Watching(more - 1);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Holds whoever asks until the gate is opened or shut; true if it was opened.
+    fn stop(&self) -> bool {
+        self.turn(State::Held);
+        let state = self.changed.wait_while(self.state(), |state| *state == State::Held).unwrap();
+        *state == State::Open
+    }
+}
