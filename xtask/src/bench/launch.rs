@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::floor::{clear, floor};
-use super::look::{median, until_healthy};
+use super::look::{median, pause, until_healthy};
 use crate::shell::{Shell, say};
 
 /// Beyond this many at once, code-servers starve each other to death: there is no such floor.
@@ -147,12 +147,9 @@ impl<'a> Node<'a> {
             while exited.is_none() {
                 peak = peak.max(peak_mib(pid).unwrap_or(0.0));
                 match child.try_wait() {
-                    Ok(None) => until_healthy(&[1], Instant::now(), Duration::ZERO),
-                    Ok(Some(_)) | Err(_) => {
-                        exited = Some(start.elapsed());
-                        continue;
-                    }
-                };
+                    Ok(None) => pause(),
+                    Ok(Some(_)) | Err(_) => exited = Some(start.elapsed()),
+                }
             }
             watch.join()
         });

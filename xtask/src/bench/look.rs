@@ -25,8 +25,9 @@ pub(crate) fn until_healthy(ports: &[u16], start: Instant, limit: Duration) -> (
     }
 }
 
+/// Waits a moment.
 #[expect(clippy::disallowed_methods, reason = "this program has no async tasks to hold up")]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(EVERY);
 }
 

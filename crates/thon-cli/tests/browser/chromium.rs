@@ -9,13 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
+
+use crate::machine::Machine;
 
 /// How long anything on a page may take; never waited for in full when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a page is asked.
-const INTERVAL: Duration = Duration::from_millis(100);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
+/// How long a browser may take to end when it is asked to.
+const GOODBYE: Duration = Duration::from_secs(10);
 /// The page's size in pixels.
 const SIZE: (u32, u32) = (1280, 800);
 /// What a browser needs that runs without a screen, possibly as root and in a container, and has
@@ -44,17 +50,16 @@ pub(crate) fn screenshots() -> PathBuf {
 
 /// A browser; it ends when this is dropped.
 pub(crate) struct Browser {
-    // In this order: the session ends first, then the driver, and last the files of both go.
     pub(crate) driver: WebDriver,
-    _process: Process,
+    // In this order: first the processes go, then their files.
+    _processes: Processes,
     _home: TempDir,
 }
 
 impl Browser {
     /// Starts a browser without any history; it trusts the authority in `root`, if there is one.
-    pub(crate) async fn start(root: Option<&Path>) -> Self {
+    pub(crate) async fn start(machine: &Machine, root: Option<&Path>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (process, port) = Process::start(home.path());
         if let Some(root) = root {
             trust(home.path(), root);
         }
@@ -64,9 +69,15 @@ impl Browser {
         }
         let profile = home.path().join("profile");
         capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
-        let driver =
-            WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities).await.unwrap();
-        let browser = Self { driver, _process: process, _home: home };
+        let (mut processes, port) = Processes::start(machine.chromedriver(home.path()));
+        let server = format!("http://{}:{port}", machine.address());
+        let driver = WebDriver::new(server, capabilities).await.unwrap();
+        // Its own way of ending a session on drop blocks the thread that its answer needs.
+        driver.clone().leak().unwrap();
+        let browser = driver.capabilities().get("goog:processID").and_then(Value::as_i64);
+        processes.browser = browser.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+        assert!(processes.browser.is_some(), "chromedriver names no process: {driver:?}");
+        let browser = Self { driver, _processes: processes, _home: home };
         browser.resize().await;
         browser
     }
@@ -97,6 +108,7 @@ impl Browser {
         loop {
             let last = look(&self.driver).await;
             if let Ok(Some(found)) = last {
+                eprintln!("{what}: {:?}", start.elapsed());
                 return found;
             }
             if start.elapsed() > PATIENCE {
@@ -107,6 +119,7 @@ impl Browser {
         }
     }
 
+    async fn give_up_(&self) {}
     async fn give_up(&self, what: &str, last: &str) -> ! {
         let picture = screenshots().join(format!("failed-{}.png", std::process::id()));
         drop(self.driver.screenshot(&picture).await);
@@ -153,40 +166,40 @@ fn trust(home: &Path, root: &Path) {
     }
 }
 
-/// The driver's process.
-struct Process(Child);
+/// The driver's process, and the browser's that the driver started.
+struct Processes {
+    driver: Child,
+    browser: Option<Pid>,
+}
 
-impl Process {
+impl Processes {
     /// Starts the driver and returns it with the port that it chose.
-    fn start(home: &Path) -> (Self, u16) {
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            .arg("--verbose")
-            .arg("--log-path=/tmp/wd/cd.log")
-            .env("HOME", home)
-            .env("TMPDIR", home)
-            // Debian's own start script and the desktop's standards look at these as well.
-            .env("XDG_CONFIG_HOME", home.join(".config"))
-            .env("XDG_CACHE_HOME", home.join(".cache"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let process = Self(child);
+    fn start(mut command: Command) -> (Self, u16) {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = command.spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let processes = Self { driver, browser: None };
         let port = lines.find_map(|line| {
             line.unwrap().split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
         });
         // Its pipe is read to the end, or it would stop when that is full.
         std::thread::spawn(move || lines.for_each(drop));
-        (process, port.expect("chromedriver names no port"))
+        (processes, port.expect("chromedriver names no port"))
     }
 }
 
-impl Drop for Process {
+impl Drop for Processes {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        // The browser is asked first: without it the driver has nothing left to wait for.
+        if let Some(browser) = self.browser {
+            drop(kill_process(browser, Signal::TERM));
+            let start = Instant::now();
+            while test_kill_process(browser).is_ok() && start.elapsed() < GOODBYE {
+                std::thread::park_timeout(INTERVAL);
+            }
+            drop(kill_process(browser, Signal::KILL));
+        }
+        drop(self.driver.kill());
+        drop(self.driver.wait());
     }
 }

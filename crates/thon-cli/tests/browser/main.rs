@@ -4,20 +4,20 @@
 mod chromium;
 #[path = "../support/mod.rs"]
 mod support;
+mod machine;
 mod team;
 mod workbench;
 
 use chromium::Browser;
-use support::Node;
 
 /// The whole way of a participant: out without the password, in with it, and then an editor, a
 /// terminal and a web view that work.
 #[tokio::test]
 async fn the_password_opens_a_workbench_with_a_terminal_and_web_views() {
-    let node = Node::new("alpha: [ada]");
+    let (machine, node) = machine::Machine::and_node("alpha: [ada]");
     let ada = node.run().remove(0);
     team::bring_files(ada.container());
-    let browser = Browser::start(Some(&node.root_certificate())).await;
+    let browser = Browser::start(&machine, Some(&node.root_certificate())).await;
 
     browser.open_login(&ada).await;
     browser.stays_out("not-the-password").await;
@@ -33,8 +33,14 @@ async fn the_password_opens_a_workbench_with_a_terminal_and_web_views() {
     browser.command("Markdown: Open Preview to the Side").await;
     assert_eq!(browser.heading_in_web_view().await, team::HEADING);
     browser.screenshot("workbench.png").await;
-    eprintln!("caps {:?}", browser.driver.capabilities());
+}
+#[tokio::test]
+async fn tmp_drop() {
+    let (machine, node) = machine::Machine::and_node("alpha: [ada]");
+    let browser = Browser::start(&machine, None).await;
+    browser.open("about:blank").await;
+    browser.driver.execute("console.log('x')", []).await.unwrap();
     let t = std::time::Instant::now();
-    let q = browser.driver.clone().quit().await;
-    eprintln!("quit {q:?} {:?}", t.elapsed());
+    drop(browser);
+    eprintln!("dropped {:?}", t.elapsed());
 }

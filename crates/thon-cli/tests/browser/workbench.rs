@@ -3,13 +3,17 @@
 //! For: signing in, the command palette, the explorer, the terminal and the Markdown preview.
 //! Not for: what is done with them; the tests know that.
 
+use std::time::Duration;
+
 use thirtyfour::prelude::*;
 
-use crate::chromium::Browser;
+use crate::chromium::{Browser, INTERVAL};
 use crate::support::Instance;
 
 const LOGIN: &str = "input[type=password]";
 const WORKBENCH: &str = ".monaco-workbench .part.editor";
+/// How long what has just become possible may take to be offered.
+const SOON: Duration = Duration::from_secs(3);
 const PALETTE: &str = ".quick-input-widget .quick-input-box input";
 
 impl Browser {
@@ -63,13 +67,27 @@ impl Browser {
 
     /// Runs a command through the palette; `title` as it is written there.
     pub(crate) async fn command(&self, title: &str) {
-        self.press(Key::F1).await;
-        let input = self.element(PALETTE).await;
-        input.send_keys(title).await.unwrap();
         // Behind the title there may be a comma and the command's keys.
         let row = ".quick-input-list .monaco-list-row";
         let row = format!("{row}[aria-label='{title}'], {row}[aria-label^='{title},']");
-        self.element(&row).await.click().await.unwrap();
+        self.until(title, async |driver| {
+            self.press(Key::F1).await;
+            let input = self.element(PALETTE).await;
+            input.send_keys(title).await?;
+            // The palette shows what was possible when it was opened; what becomes possible a
+            // moment later is there when it is opened again.
+            match driver
+                .query(By::Css(&row))
+                .wait(SOON, INTERVAL)
+                .and_displayed()
+                .first_opt()
+                .await?
+            {
+                Some(row) => row.click().await.map(Some),
+                None => input.send_keys(Key::Escape).await.map(|()| None),
+            }
+        })
+        .await;
         self.until("end of the palette", async |driver| {
             let shown = driver.find(By::Css(PALETTE)).await?.is_displayed().await?;
             Ok((!shown).then_some(()))

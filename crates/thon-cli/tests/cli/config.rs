@@ -113,7 +113,7 @@ fn secrets_are_shown_only_when_asked_for() {
 #[test]
 fn a_file_for_the_environment_is_private_and_gives_the_same_configuration() {
     let desk = Desk::new();
-    desk.file("event.yaml", &EVENT.replace("key-in-the-file", "'it''s $HOME \"`id`\" \\'"));
+    desk.file("event.yaml", EVENT.replace("key-in-the-file", "'it''s $HOME \"`id`\" \\'"));
     let config = ["--config", "event.yaml"];
     let write = ["config", "env", "--output", "event.env"];
     let said = desk.thon(&[write.as_slice(), &config].concat()).ok();

@@ -144,7 +144,7 @@ impl Shared {
             thread::spawn(move || {
                 shared.pass(from, to, &|shared, _| {
                     !std::mem::take(&mut *answers.lock().unwrap()) || shared.stop()
-                })
+                });
             })
         };
         self.pass(client.try_clone().unwrap(), docker.try_clone().unwrap(), &|shared, bytes| {
@@ -164,7 +164,8 @@ impl Shared {
     fn pass(&self, mut from: UnixStream, mut to: UnixStream, may: &dyn Fn(&Self, &[u8]) -> bool) {
         let mut bytes = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from.read(&mut bytes) {
-            if !may(self, &bytes[..count]) || to.write_all(&bytes[..count]).is_err() {
+            let shut = *self.state() == State::Shut;
+            if shut || !may(self, &bytes[..count]) || to.write_all(&bytes[..count]).is_err() {
                 break;
             }
         }

@@ -1,7 +1,7 @@
 //! Stopping, taking away, and bringing back.
 
-use crate::desk::has;
-use crate::stage::Stage;
+use crate::desk::{error_line, has};
+use crate::stage::{Stage, edit};
 use crate::support::exec;
 
 const USERS: [&str; 2] = ["alpha/ada", "alpha/bob"];
@@ -97,4 +97,43 @@ fn what_nginx_serves_can_be_taken_away_and_brought_back_alone() {
     assert_eq!((plain.status, plain.body.trim()), (200, root.trim()));
     let status = stage.thon(&["tls", "status"]).ok();
     has(&status.stdout, &["by mkcert", "more days", "Download the root: https://127.0.0.1"]);
+}
+
+#[test]
+fn what_changed_in_the_configuration_is_applied_when_it_may_interrupt() {
+    let stage = Stage::new("alpha: [ada, bob]");
+    let run = ["--no-nginx"];
+    stage.run_with(&run).ok();
+    let all = stage.instances();
+    exec(all[0].container(), &["sh", "-c", "echo kept > work.txt"]);
+    let before = stage.traces();
+
+    // Whoever may be working is not interrupted without a word.
+    edit(&stage.config_file(), |text| text.replace("memory: 1g", "memory: 900m"));
+    let plan = stage.thon(&["run", "--dry-run", "--no-nginx"]).ok();
+    has(&plan.stdout, &["alpha/ada  recreate  limits 1 GiB memory", "-> 900 MiB memory"]);
+    let line = error_line(&stage.run_with(&run), 2);
+    has(
+        &line,
+        &["2 running sandboxes have", "1 GiB memory", "900 MiB memory", "alpha/ada, alpha/bob", "--yes"],
+    );
+    assert_eq!(stage.traces(), before);
+
+    // Whoever isn't working is.
+    stage.thon(&["stop", "--yes"]).ok();
+    stage.run_with(&run).ok();
+    assert_eq!(stage.inspect("alpha/ada")["HostConfig"]["Memory"], 900 << 20);
+
+    // The same goes for a replacement that is asked for, as after a new image.
+    let changed = stage.traces();
+    let recreate = ["--no-nginx", "--recreate", "--user", "ada"];
+    has(&error_line(&stage.run_with(&recreate), 2), &["1 running sandbox has", "alpha/ada", "--yes"]);
+    assert_eq!(stage.traces(), changed);
+    stage.run_with(&[recreate.as_slice(), &["--yes"]].concat()).ok();
+    assert_ne!(stage.trace("alpha/ada").id, changed[&stage.container_name("alpha/ada")].id);
+    assert_eq!(stage.trace("alpha/bob"), changed[&stage.container_name("alpha/bob")]);
+    for (one, other) in all.iter().zip(stage.instances()) {
+        assert_eq!((one.port, one.password()), (other.port, other.password()));
+    }
+    assert_eq!(exec(all[0].container(), &["cat", "work.txt"]), "kept");
 }

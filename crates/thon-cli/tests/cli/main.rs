@@ -3,6 +3,7 @@
 //! For: everything from a command line to its exit code, with the real Docker, nginx and mkcert
 //! wherever they take part.
 //! Not for: what the editors look like in a browser; that is the target `browser`.
+#![allow(clippy::format_collect, reason = "texts for a test may be built the short way")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "../support/mod.rs"]

@@ -143,3 +143,42 @@ fn in_the_foreground_it_stops_what_it_started_and_only_that() {
         assert_eq!(stage.trace("alpha/ada"), ada, "{name}");
     }
 }
+
+/// How much is said, in which form, and where.
+#[test]
+fn results_and_everything_else_stay_apart() {
+    let stage = Stage::new("alpha: [ada]");
+    edit(&stage.config_file(), |text| text.replace("nginx:\n", "nginx:\n  enabled: false\n"));
+    let run = ["run"];
+    let said = stage.thon(&[&["-v"], run.as_slice()].concat()).ok();
+    has(&said.stderr, &["plan: 1 create", "alpha/ada: workspace made", "alpha/ada: waits"]);
+    let quiet = stage.thon(&[&["--quiet"], run.as_slice()].concat()).ok();
+    assert_eq!((quiet.stderr.as_str(), quiet.stdout.as_str()), ("", said.stdout.as_str()));
+    let rows: Vec<&str> = quiet.stdout.lines().collect();
+    assert_eq!(rows.len(), 2, "{quiet:?}");
+    has(rows[0], &["USER", "STATE", "URL", "PASSWORD", "WORKSPACE"]);
+
+    // For a program the same, with everything that status says.
+    let json = stage.thon(&[&["--json", "--quiet"], run.as_slice()].concat()).ok();
+    assert_eq!((json.stderr.as_str(), json.json()), ("", stage.status_json()));
+
+    // Colours where they are wanted, and nowhere else.
+    for (env, args, colours) in [
+        (("NO_COLOR", ""), ["--color", "always"].as_slice(), true),
+        (("NO_COLOR", "1"), &["--color", "always"], true),
+        (("TERM", "xterm"), &["--color", "never"], false),
+        (("TERM", "xterm"), &[], false),
+    ] {
+        let mut command = stage.command_in(&[env], &[args, &["status"]].concat());
+        let said = crate::desk::finish(&mut command).ok();
+        assert_eq!(said.stdout.contains('\u{1b}'), colours, "{env:?} {args:?}: {said:?}");
+    }
+
+    let log = stage.thon(&["logs", "ada"]).ok().stdout;
+    has(&log, &["HTTP server listening on"]);
+    let last = stage.thon(&["logs", "alpha/ada", "-n", "1"]).ok().stdout;
+    assert_eq!(
+        last.lines().collect::<Vec<_>>(),
+        log.lines().next_back().into_iter().collect::<Vec<_>>()
+    );
+}

@@ -69,12 +69,18 @@ impl Stage {
         Self { node: Node::new(groups), _turn: turn }
     }
 
+    /// Runs `thon` with these arguments to its end.
+    #[track_caller]
+    pub(crate) fn thon(&self, args: &[&str]) -> Output {
+        let said = self.node.thon(args);
+        sane(&said);
+        said
+    }
+
     /// `thon run` with these options, to its end.
     #[track_caller]
     pub(crate) fn run_with(&self, options: &[&str]) -> Output {
-        let said = self.thon(&[&["run"], options].concat());
-        sane(&said);
-        said
+        self.thon(&[&["run"], options].concat())
     }
 
     /// The command with other variables in its environment.

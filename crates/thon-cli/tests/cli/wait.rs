@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// Far beyond everything that is waited for here; whoever runs into it has a reason to fail.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
 /// A connection that says nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// What follows an instance's URL once the editor is open.
 pub(crate) const WORKBENCH: &str = "?folder=/workspace";

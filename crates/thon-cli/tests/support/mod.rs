@@ -16,6 +16,7 @@ mod docker;
 mod ports;
 
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -126,6 +127,8 @@ pub(crate) struct Node {
     pub(crate) name: String,
     /// Held as long as the node lives, so that no other test is given them.
     pub(crate) ports: Ports,
+    /// The address in the URLs.
+    address: IpAddr,
     folder: TempDir,
 }
 
@@ -137,7 +140,8 @@ impl Node {
         let name = format!("test-cli-{}-{count}", std::process::id());
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
-        let node = Self { name, ports: Ports::take(), folder };
+        let address = Ipv4Addr::LOCALHOST.into();
+        let node = Self { name, ports: Ports::take(), address, folder };
         node.set_groups(groups);
         node
     }
@@ -149,11 +153,12 @@ impl Node {
         let Ports { https, http, first, last, .. } = self.ports;
         format!(
             "node: {name}\n\
-             external_ip: 127.0.0.1\n\
+             external_ip: {address}\n\
              sandbox:\n  image: {image}\n  host_ports: {first}-{last}\n  memory: 1g\n\
              nginx:\n  mode: managed\n  https_port: {https}\n  http_port: {http}\n\
              groups:\n{groups}",
             name = self.name,
+            address = self.address,
             image = image(),
         )
     }
@@ -161,6 +166,13 @@ impl Node {
     /// Writes the usual configuration with these groups.
     pub(crate) fn set_groups(&self, groups: &str) {
         self.write_config(&self.config_text(groups));
+    }
+
+    /// Puts another address than 127.0.0.1 into the URLs, and writes the usual configuration with
+    /// these groups.
+    pub(crate) fn set_address(&mut self, address: IpAddr, groups: &str) {
+        self.address = address;
+        self.set_groups(groups);
     }
 
     /// Writes the whole configuration.

@@ -36,6 +36,11 @@ impl Ports {
         slots.find_map(Self::at).expect("no 20 free ports in a row between 21000 and 28999")
     }
 
+    /// Which of the slots this is: a number below 400 that no other test has now.
+    pub(crate) fn slot(&self) -> u16 {
+        (self.https - FIRST) / SIZE
+    }
+
     fn at(mark: u16) -> Option<Self> {
         let listener = bind(mark)?;
         // All of them at once, and given back at once: nothing here hands the same port out twice.
