@@ -176,6 +176,13 @@ pub(crate) struct RunArgs {
     pub(crate) timeout: Option<u32>,
 }
 
+impl RunArgs {
+    /// True if the command stays until somebody ends it, and stops what it started.
+    pub(crate) const fn stays(&self) -> bool {
+        self.foreground || self.timeout.is_some()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// Only the users of this group (may be repeated)

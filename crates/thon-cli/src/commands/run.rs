@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use thon::core::adapter::{Failure, FailureKind};
 use thon::core::certificate::Trust;
 use thon::core::name::{UserId, quoted};
 use thon::core::orchestrator::{Prepared, RunReport, RunRequest};
@@ -18,6 +19,7 @@ use super::{Outcome, init, setup};
 use crate::args::{RunArgs, UpArgs};
 use crate::context::{Context, everyone, selected};
 use crate::failure::CommandFailure;
+use crate::interrupt::Interrupt;
 use crate::output::plain;
 use crate::progress::Progress;
 use crate::prompt;
@@ -27,9 +29,9 @@ const NAMED: usize = 5;
 
 pub(crate) async fn up(args: &UpArgs, context: &Context) -> Outcome {
     let home = context.home()?;
-    // A file that was named and isn't there is made, in its place.
+    // A file that was named and isn't there is made, in its place; a pipe is there.
     let present = match &context.global.config {
-        Some(path) => path.is_file(),
+        Some(path) => path.exists(),
         None => thon::find_config(None, &home)?.is_some(),
     };
     if !present {
@@ -43,11 +45,12 @@ pub(crate) async fn up(args: &UpArgs, context: &Context) -> Outcome {
     if args.run.dry_run {
         return dry_run(&node, &request, context).await;
     }
+    let mut interrupt = listen(&args.run)?;
     let lock = node.lock()?;
     setup::prepare(&args.setup, &node, context).await?;
-    let report = launch(&node, &request, context).await?;
+    let report = launch(&node, &request, interrupt.as_mut(), context).await?;
     drop(lock);
-    finish(&args.run, &node, &report, context).await
+    finish(&args.run, &node, &report, interrupt.as_mut(), context).await
 }
 
 pub(crate) async fn run(args: &RunArgs, context: &Context) -> Outcome {
@@ -55,10 +58,15 @@ pub(crate) async fn run(args: &RunArgs, context: &Context) -> Outcome {
     if args.dry_run {
         return dry_run(&node, &request, context).await;
     }
+    let mut interrupt = listen(args)?;
     let lock = node.lock()?;
-    let report = launch(&node, &request, context).await?;
+    let report = launch(&node, &request, interrupt.as_mut(), context).await?;
     drop(lock);
-    finish(args, &node, &report, context).await
+    finish(args, &node, &report, interrupt.as_mut(), context).await
+}
+
+fn listen(args: &RunArgs) -> Result<Option<Interrupt>, CommandFailure> {
+    args.stays().then(Interrupt::listen).transpose()
 }
 
 fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), CommandFailure> {
@@ -115,14 +123,44 @@ async fn dry_run(node: &Node, request: &RunRequest, context: &Context) -> Outcom
 async fn launch(
     node: &Node,
     request: &RunRequest,
+    interrupt: Option<&mut Interrupt>,
     context: &Context,
 ) -> Result<RunReport, CommandFailure> {
     let prepared = node.plan(request).await?;
     ask_before_disturbing(&prepared, context)?;
     let progress = Progress::show(node.events(), &context.output);
-    let report = node.run(request).await;
+    let report = match interrupt {
+        Some(interrupt) => tokio::select! {
+            report = node.run(request) => Some(report),
+            () = interrupt.came() => None,
+        },
+        None => Some(node.run(request).await),
+    };
     progress.finish().await;
-    Ok(report?)
+    match report {
+        Some(report) => Ok(report?),
+        None => Err(give_up(node, &prepared).await),
+    }
+}
+
+/// Stops what an interrupted run has started so far.
+async fn give_up(node: &Node, prepared: &Prepared) -> CommandFailure {
+    let starts = |action: &&Action| {
+        matches!(action, Action::Create { .. } | Action::Start { .. } | Action::Recreate { .. })
+    };
+    let started = prepared.plan.actions.iter().filter(starts).map(|action| action.user().clone());
+    let cause = match node.stop(Some(&started.collect::<Vec<_>>())).await {
+        Ok((stopped, failures)) if failures.is_empty() => {
+            format!("it was interrupted, and what it had started is stopped ({})", stopped.len())
+        }
+        Ok((_, failures)) => {
+            format!("it was interrupted, and {} could not be stopped", failures.len())
+        }
+        Err(error) => format!("it was interrupted, and what it had started runs on: {error}"),
+    };
+    let failure =
+        Failure::new(FailureKind::Other, "starting everyone", cause, "`thon run` goes on");
+    thon::Error::World(failure).into()
 }
 
 /// Nobody's terminals and unsaved editors are lost without someone having said yes to it.
@@ -157,12 +195,18 @@ fn list(users: &[&UserId]) -> String {
     }
 }
 
-async fn finish(args: &RunArgs, node: &Node, report: &RunReport, context: &Context) -> Outcome {
+async fn finish(
+    args: &RunArgs,
+    node: &Node,
+    report: &RunReport,
+    interrupt: Option<&mut Interrupt>,
+    context: &Context,
+) -> Outcome {
     print(&report.instances, Passwords::Shown, context);
     explain(node, report, context);
     let code = if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-    if args.foreground || args.timeout.is_some() {
-        stay(args, node, report, context).await?;
+    if let Some(interrupt) = interrupt {
+        stay(args, node, report, interrupt, context).await?;
     }
     Ok(code)
 }
@@ -222,9 +266,9 @@ async fn stay(
     args: &RunArgs,
     node: &Node,
     report: &RunReport,
+    interrupt: &mut Interrupt,
     context: &Context,
 ) -> Result<(), CommandFailure> {
-    use tokio::signal::unix::{SignalKind, signal};
     let minutes = args.timeout.map(u64::from);
     context.output.note(&match minutes {
         Some(minutes) => format!("\nStaying for {minutes} minutes; Ctrl-C ends it earlier."),
@@ -236,16 +280,9 @@ async fn stay(
             None => std::future::pending().await,
         }
     };
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| CommandFailure::input(format!("listening for signals: {error}")))
-    };
-    let (mut term, mut hangup) = (listen(SignalKind::terminate())?, listen(SignalKind::hangup())?);
     tokio::select! {
         () = over => {}
-        _ = tokio::signal::ctrl_c() => {}
-        _ = term.recv() => {}
-        _ = hangup.recv() => {}
+        () = interrupt.came() => {}
     }
     let _lock = node.lock()?;
     let (stopped, failures) = node.stop(Some(&report.started)).await?;

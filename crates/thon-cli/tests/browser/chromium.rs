@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use serde_json::Value;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
@@ -20,8 +19,6 @@ use crate::machine::Machine;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a page is asked.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
-/// How long a browser may take to end when it is asked to.
-const GOODBYE: Duration = Duration::from_secs(10);
 /// The page's size in pixels.
 const SIZE: (u32, u32) = (1280, 800);
 /// What a browser needs that runs without a screen, possibly as root and in a container, and has
@@ -48,7 +45,8 @@ pub(crate) fn screenshots() -> PathBuf {
     folder
 }
 
-/// A browser; it ends when this is dropped.
+/// A browser; it ends when this is dropped. That waits for an answer on another thread, which only
+/// a runtime of several threads can give.
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
     // In this order: first the processes go, then their files.
@@ -69,14 +67,12 @@ impl Browser {
         }
         let profile = home.path().join("profile");
         capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
+        machine.settled().await;
         let (mut processes, port) = Processes::start(machine.chromedriver(home.path()));
         let server = format!("http://{}:{port}", machine.address());
         let driver = WebDriver::new(server, capabilities).await.unwrap();
-        // Its own way of ending a session on drop blocks the thread that its answer needs.
-        driver.clone().leak().unwrap();
-        let browser = driver.capabilities().get("goog:processID").and_then(Value::as_i64);
-        processes.browser = browser.and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
-        assert!(processes.browser.is_some(), "chromedriver names no process: {driver:?}");
+        let pid = driver.capabilities().get("goog:processID").unwrap().as_i64().unwrap();
+        processes.browser = Pid::from_raw(pid.try_into().unwrap()).map(|pid| (pid, profile));
         let browser = Self { driver, _processes: processes, _home: home };
         browser.resize().await;
         browser
@@ -108,7 +104,7 @@ impl Browser {
         loop {
             let last = look(&self.driver).await;
             if let Ok(Some(found)) = last {
-                eprintln!("{what}: {:?}", start.elapsed());
+                if std::env::var_os("THON_TEST_TIMES").is_some() { eprintln!("{what}: {:?}", start.elapsed()); }
                 return found;
             }
             if start.elapsed() > PATIENCE {
@@ -169,7 +165,8 @@ fn trust(home: &Path, root: &Path) {
 /// The driver's process, and the browser's that the driver started.
 struct Processes {
     driver: Child,
-    browser: Option<Pid>,
+    /// With the folder that it was told to use.
+    browser: Option<(Pid, PathBuf)>,
 }
 
 impl Processes {
@@ -190,14 +187,13 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        // The browser is asked first: without it the driver has nothing left to wait for.
-        if let Some(browser) = self.browser {
-            drop(kill_process(browser, Signal::TERM));
-            let start = Instant::now();
-            while test_kill_process(browser).is_ok() && start.elapsed() < GOODBYE {
-                std::thread::park_timeout(INTERVAL);
+        // The session has ended, and the browser with it, unless the driver didn't answer.
+        if let Some((pid, profile)) = &self.browser {
+            let arguments = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+            let arguments = String::from_utf8_lossy(&arguments.unwrap_or_default()).into_owned();
+            if arguments.contains(profile.to_str().unwrap()) {
+                let _ = kill_process(*pid, Signal::KILL);
             }
-            drop(kill_process(browser, Signal::KILL));
         }
         drop(self.driver.kill());
         drop(self.driver.wait());

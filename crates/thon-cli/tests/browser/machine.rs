@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
+use crate::chromium::INTERVAL;
 use crate::support::{Node, Output};
 
 /// Where programs run that a participant starts.
@@ -87,6 +88,20 @@ impl Machine {
         match self {
             Self::Apart { guest, .. } => *guest,
             Self::Here => Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// Waits until no address of that machine is about to come up.
+    pub(crate) async fn settled(&self) {
+        let Self::Here = self else { return };
+        // The fifth column has the flags; 40 is IFA_F_TENTATIVE of linux/if_addr.h.
+        let tentative = |line: &str| {
+            let flags = line.split_whitespace().nth(4).unwrap_or_default();
+            u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 0x40 != 0)
+        };
+        let addresses = || std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        while addresses().lines().any(tentative) {
+            tokio::time::sleep(INTERVAL).await;
         }
     }
 

@@ -20,6 +20,11 @@ impl Browser {
     /// Opens an instance's URL, which has to ask for a password.
     pub(crate) async fn open_login(&self, instance: &Instance) {
         self.open(instance.url()).await;
+        self.login().await;
+    }
+
+    /// Waits for the page that asks for a password.
+    pub(crate) async fn login(&self) {
         self.element(LOGIN).await;
         assert!(self.driver.find_all(By::Css(WORKBENCH)).await.unwrap().is_empty());
     }
@@ -103,6 +108,25 @@ impl Browser {
             Ok(driver.execute(script, []).await?.convert::<bool>()?.then_some(()))
         })
         .await;
+    }
+
+    /// Waits until the editor shows this text.
+    pub(crate) async fn text_in_editor(&self, text: &str) {
+        self.until(text, async |driver| {
+            let lines = driver.find(By::Css(".editor-instance .view-lines")).await?;
+            // The editor writes every space as one that doesn't break.
+            let shown = lines.text().await?.replace('\u{a0}', " ");
+            Ok(shown.contains(text).then_some(()))
+        })
+        .await;
+    }
+
+    /// The cookie that keeps the participant of this page signed in; there has to be just one.
+    pub(crate) async fn session_cookie(&self) -> Cookie {
+        let mut cookies = self.driver.get_all_cookies().await.unwrap();
+        cookies.retain(|cookie| cookie.name.starts_with("code-server-session"));
+        assert_eq!(cookies.len(), 1, "{cookies:?}");
+        cookies.remove(0)
     }
 
     /// Waits for a heading of the first rank inside a web view and returns its text: the preview

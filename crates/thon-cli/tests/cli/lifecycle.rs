@@ -1,6 +1,6 @@
 //! Stopping, taking away, and bringing back.
 
-use crate::desk::{error_line, has};
+use crate::desk::{error_line, finish, has};
 use crate::stage::{Stage, edit};
 use crate::support::exec;
 
@@ -115,7 +115,13 @@ fn what_changed_in_the_configuration_is_applied_when_it_may_interrupt() {
     let line = error_line(&stage.run_with(&run), 2);
     has(
         &line,
-        &["2 running sandboxes have", "1 GiB memory", "900 MiB memory", "alpha/ada, alpha/bob", "--yes"],
+        &[
+            "2 running sandboxes have",
+            "1 GiB memory",
+            "900 MiB memory",
+            "alpha/ada, alpha/bob",
+            "--yes",
+        ],
     );
     assert_eq!(stage.traces(), before);
 
@@ -127,7 +133,10 @@ fn what_changed_in_the_configuration_is_applied_when_it_may_interrupt() {
     // The same goes for a replacement that is asked for, as after a new image.
     let changed = stage.traces();
     let recreate = ["--no-nginx", "--recreate", "--user", "ada"];
-    has(&error_line(&stage.run_with(&recreate), 2), &["1 running sandbox has", "alpha/ada", "--yes"]);
+    has(
+        &error_line(&stage.run_with(&recreate), 2),
+        &["1 running sandbox has", "alpha/ada", "--yes"],
+    );
     assert_eq!(stage.traces(), changed);
     stage.run_with(&[recreate.as_slice(), &["--yes"]].concat()).ok();
     assert_ne!(stage.trace("alpha/ada").id, changed[&stage.container_name("alpha/ada")].id);
@@ -136,4 +145,33 @@ fn what_changed_in_the_configuration_is_applied_when_it_may_interrupt() {
         assert_eq!((one.port, one.password()), (other.port, other.password()));
     }
     assert_eq!(exec(all[0].container(), &["cat", "work.txt"]), "kept");
+}
+
+#[test]
+fn up_finds_everything_ready_and_runs() {
+    let stage = Stage::new("alpha: [ada]");
+    let bundle = ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"];
+    let up = |args: &[&str]| {
+        let mut command = stage.command(args);
+        // An image that was built for another set of authorities would be built anew.
+        command.envs(bundle.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        finish(&mut command)
+    };
+    let image = up(&["--json", "image", "status"]).ok().json();
+    let ready = ["current", "foreign"].contains(&image["state"].as_str().unwrap());
+    assert!(ready, "the image has to be made first, with `thon image build`: {image}");
+
+    let said = up(&["up", "--yes", "--no-install"]).ok();
+    has(
+        &said.stderr,
+        &["docker: ", " answers", "image: ", " is here", "certificate: issued by mkcert"],
+    );
+    let ada = stage.instance("alpha", "ada");
+    has(&said.stdout, &[ada.url(), ada.password()]);
+    stage.all_is_well(&["alpha/ada"]);
+
+    let before = (stage.traces(), stage.proxy());
+    let said = up(&["up", "--yes", "--no-install"]).ok();
+    has(&said.stderr, &["certificate: reused by mkcert", "plan: 1 keep"]);
+    assert_eq!((stage.traces(), stage.proxy()), before);
 }

@@ -4,8 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
 use crate::desk::{error_line, has};
+use crate::gate::{Gate, Moment, Step};
 use crate::stage::{Stage, edit};
-use crate::support::exec;
+use crate::support::{Output, exec};
 use crate::wait::until;
 use crate::web::{WORKBENCH, plain_get};
 
@@ -142,6 +143,33 @@ fn in_the_foreground_it_stops_what_it_started_and_only_that() {
         assert!(!stage.trace("alpha/bob").running);
         assert_eq!(stage.trace("alpha/ada"), ada, "{name}");
     }
+}
+
+/// The same in the middle of the launch: nothing is left running that nobody watches over.
+#[test]
+fn an_interrupted_launch_stops_what_it_has_started() {
+    let stage = Stage::new("alpha: [ada, bob, carol]");
+    edit(&stage.config_file(), |text| {
+        text.replace("sandbox:\n", "sandbox:\n  launch_concurrency: 1\n")
+    });
+    stage.run_with(&["--no-nginx", "--user", "carol"]).ok();
+    let carol = stage.trace("alpha/carol");
+    let gate = Gate::new(stage.folder());
+    gate.stop_at(Step { moment: Moment::Before, method: "POST", address: "/start", nth: 2 });
+    let run = ["run", "--no-nginx", "--foreground"];
+    let mut command = stage.command_in(&[("DOCKER_HOST", &gate.docker_host())], &run);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the second start", || gate.holds().then_some(()));
+    let running = || stage.traces().into_values().filter(|trace| trace.running).count();
+    assert_eq!(running(), 2);
+
+    signal(&child, "INT");
+    let said = Output::from(child.wait_with_output().unwrap());
+    assert_eq!(said.code, 1, "{said:?}");
+    has(&said.stderr, &["error: ", "interrupted", "stopped (1)", "`thon run` goes on"]);
+    assert_eq!((running(), stage.trace("alpha/carol")), (1, carol));
+    stage.run_with(&[]).ok();
+    stage.all_is_well(&["alpha/ada", "alpha/bob", "alpha/carol"]);
 }
 
 /// How much is said, in which form, and where.

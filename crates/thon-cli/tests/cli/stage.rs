@@ -198,6 +198,9 @@ impl Stage {
         let mut volumes = self.volumes();
         volumes.sort();
         assert_eq!(volumes, expected(&|user| self.volume_name(user)));
+        let label = format!("label=thon.node={}", self.name);
+        let networks = docker(&["network", "ls", "--filter", &label, "--format", "{{.Name}}"]);
+        assert_eq!(networks, self.name);
         let plan = self.plan(&[]);
         assert!(plan.values().all(|action| action == "keep"), "{plan:?}");
     }
