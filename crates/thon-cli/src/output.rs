@@ -136,6 +136,11 @@ pub(crate) fn json_error(text: &str, code: u8) {
     drop(writeln!(std::io::stderr(), "{value}"));
 }
 
+/// So many of something: `1 route`, `2 routes`.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// A cell without a meaning of its own.
 pub(crate) fn plain(text: impl Into<String>) -> (String, Tone) {
     (text.into(), Tone::Plain)

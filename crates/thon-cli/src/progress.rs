@@ -17,7 +17,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinHandle;
 
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// Shows events until it is finished.
 pub(crate) struct Progress {
@@ -149,7 +149,7 @@ impl Screen {
             Event::ProxyApplied { change, routes } => {
                 let word = serde_json::to_value(change).ok();
                 let word = word.as_ref().and_then(|value| value.as_str()).unwrap_or_default();
-                self.say(&format!("proxy: {word}, {routes} routes"));
+                self.say(&format!("proxy: {word}, {}", count(*routes, "route", "routes")));
             }
             Event::RouteChecked { user, problem: Some(problem) } => {
                 self.say(&format!("{user}: not reached through the proxy: {problem}"));

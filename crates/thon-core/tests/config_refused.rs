@@ -87,7 +87,8 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     // The text as a whole.
     ("log_level: INFO: x", ":1:", &["no valid YAML"]),
     ("groups:\n\talpha: [a]", ":2:1: ", &["no valid YAML", "tab"]),
-    ("demo: \"\0\"", ":1:", &["control characters"]),
+    ("demo: \"\0\"", ":1:8: ", &["control character", "u{0}", "remove it"]),
+    ("groups:\n  a: [b\u{1b}c]", ":2:8: ", &["control character", "u{1b}"]),
     ("- a\n- b", ":1:1: ", &["a list is not allowed"]),
     ("hello", ":1:1: ", &["a text is not allowed"]),
     ("demo: true\n---\ndemo: false", "", &["more than one document"]),

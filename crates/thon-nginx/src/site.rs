@@ -5,6 +5,7 @@
 //! of what is served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -105,8 +106,7 @@ pub(crate) fn render(
     let root = root.as_deref().map(root_text).transpose()?;
     let view = View {
         node,
-        // A node's name has no `_`, so two nodes never share an id.
-        id: format!("sandbox_{}", node.as_str().replace('-', "_")),
+        id: id(node),
         home: match target {
             Target::Managed { home } => Some(file_path("nginx's folder", home)?),
             Target::System { .. } => None,
@@ -371,6 +371,26 @@ fn root_text(bytes: &[u8]) -> Result<String, NginxError> {
         return Err(refused("is larger than 4000 bytes, which nginx can't be told in one word"));
     }
     Ok(text)
+}
+
+/// Names of variables longer than this don't fit nginx's hash of them, whose size a site's own file
+/// can't set; the longest one adds 22 characters to a node's name.
+const LONGEST_NODE: usize = 16;
+
+/// What the variables, zones and upstreams of a node begin with. A node's name has no `_`, so two
+/// nodes never share it; a long name is cut and told from others by its digest.
+fn id(node: &NodeName) -> String {
+    let plain = node.as_str().replace('-', "_");
+    if plain.len() <= LONGEST_NODE {
+        return format!("sandbox_{plain}");
+    }
+    let digest = digest(&SHA256, node.as_str().as_bytes());
+    let mut id = format!("sandbox_{}__", plain.get(..6).unwrap_or_default());
+    for byte in &digest.as_ref()[..4] {
+        // Writing to a String can't fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
 }
 
 #[cfg(test)]

@@ -286,3 +286,12 @@ proptest! {
         prop_assert!(fixture.managed().is_ok());
     }
 }
+
+#[test]
+fn a_long_node_name_fits_and_is_still_nobody_elses() {
+    let id = |name: &str| id(&name.parse().unwrap());
+    assert_eq!(id("thon"), "sandbox_thon");
+    let (one, other) = (id(&"a".repeat(32)), id(&format!("{}b", "a".repeat(31))));
+    assert_ne!(one, other);
+    assert!(one.len() <= "sandbox_".len() + LONGEST_NODE, "{one}");
+}

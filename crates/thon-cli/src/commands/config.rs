@@ -13,6 +13,7 @@ use super::Outcome;
 use crate::args::ConfigCommand;
 use crate::context::Context;
 use crate::failure::CommandFailure;
+use crate::output::count;
 
 pub(crate) fn config(command: ConfigCommand, context: &Context) -> Outcome {
     match command {
@@ -71,9 +72,9 @@ fn validate(context: &Context) -> Outcome {
 fn summary(config: &Config) -> String {
     let on = |enabled: bool| if enabled { "on" } else { "off" };
     format!(
-        "valid: {} groups, {} users; nginx {}, passwords {}, lemonade {}, gateway {}",
-        config.groups.groups().len(),
-        config.groups.user_count(),
+        "valid: {}, {}; nginx {}, passwords {}, lemonade {}, gateway {}",
+        count(config.groups.groups().len(), "group", "groups"),
+        count(config.groups.user_count(), "user", "users"),
         on(config.nginx.enabled),
         on(config.vscode.secure),
         on(config.lemonade.enabled),

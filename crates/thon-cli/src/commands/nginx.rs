@@ -9,6 +9,7 @@ use super::Outcome;
 use crate::args::NginxCommand;
 use crate::context::Context;
 use crate::failure::CommandFailure;
+use crate::output::count;
 use crate::progress::Progress;
 use crate::prompt;
 
@@ -30,7 +31,10 @@ async fn status(context: &Context) -> Outcome {
     let state = if status.running { "running" } else { "not running" };
     context.output.line(&format!("nginx ({}): {state}{pid}", status.mode));
     match status.routes {
-        Some(routes) => context.output.line(&format!("{routes} routes in {}", status.config)),
+        Some(routes) => {
+            let routes = count(routes, "route", "routes");
+            context.output.line(&format!("{routes} in {}", status.config));
+        }
         None => context.output.line("nothing of THON's is configured; `thon run` does that"),
     }
     Ok(ExitCode::SUCCESS)

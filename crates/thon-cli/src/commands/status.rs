@@ -132,7 +132,7 @@ const fn tone(state: InstanceState) -> Tone {
 }
 
 /// A time as RFC 3339 in UTC, whole seconds.
-fn timestamp(time: SystemTime) -> Option<String> {
+pub(super) fn timestamp(time: SystemTime) -> Option<String> {
     OffsetDateTime::from(time).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
 }
 

@@ -12,6 +12,7 @@ use super::Outcome;
 use crate::args::StopArgs;
 use crate::context::{Context, selected};
 use crate::failure::CommandFailure;
+use crate::output::count;
 use crate::progress::Progress;
 use crate::prompt;
 
@@ -56,7 +57,9 @@ fn report(
     if context.output.json() {
         context.output.value(&serde_json::json!({ word: users, "failures": failures }));
     } else {
-        context.output.note(&format!("{word} {} sandboxes; {hint}", users.len()));
+        context
+            .output
+            .note(&format!("{word} {}; {hint}", count(users.len(), "sandbox", "sandboxes")));
     }
     for failure in failures {
         context.output.error(&format!("{}: {}", failure.user, failure.failure), 1);

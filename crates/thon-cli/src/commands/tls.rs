@@ -6,7 +6,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use thon::core::certificate::Certificate;
+
 use super::Outcome;
+use super::status::timestamp;
 use crate::args::TlsCommand;
 use crate::context::Context;
 use crate::failure::CommandFailure;
@@ -33,7 +36,7 @@ async fn status(context: &Context) -> Outcome {
         return Ok(ExitCode::FAILURE);
     };
     if context.output.json() {
-        context.output.value(&certificate);
+        context.output.value(&json(&certificate));
         return Ok(ExitCode::SUCCESS);
     }
     let days = certificate.not_after.duration_since(std::time::SystemTime::now());
@@ -51,7 +54,7 @@ async fn issue(context: &Context) -> Outcome {
     let _lock = node.lock()?;
     let certificate = node.issue_certificate().await?;
     if context.output.json() {
-        context.output.value(&certificate);
+        context.output.value(&json(&certificate));
     } else {
         context.output.line(&format!(
             "{} {} by {}",
@@ -94,4 +97,16 @@ async fn ca(output: Option<PathBuf>, context: &Context) -> Outcome {
         context.output.note(&line);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn json(certificate: &Certificate) -> serde_json::Value {
+    serde_json::json!({
+        "provider": certificate.provider,
+        "chain": certificate.chain,
+        "key": certificate.key,
+        "root": certificate.root,
+        "not_after": timestamp(certificate.not_after),
+        "trust": certificate.trust,
+        "change": certificate.change,
+    })
 }

@@ -16,7 +16,7 @@ use thirtyfour::prelude::*;
 use crate::machine::Machine;
 
 /// How long anything on a page may take; never waited for in full when all is well.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a page is asked.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// The page's size in pixels.
@@ -104,7 +104,9 @@ impl Browser {
         loop {
             let last = look(&self.driver).await;
             if let Ok(Some(found)) = last {
-                if std::env::var_os("THON_TEST_TIMES").is_some() { eprintln!("{what}: {:?}", start.elapsed()); }
+                if std::env::var_os("THON_TEST_TIMES").is_some() {
+                    eprintln!("{what}: {:?}", start.elapsed());
+                }
                 return found;
             }
             if start.elapsed() > PATIENCE {
@@ -115,12 +117,14 @@ impl Browser {
         }
     }
 
-    async fn give_up_(&self) {}
     async fn give_up(&self, what: &str, last: &str) -> ! {
-        let picture = screenshots().join(format!("failed-{}.png", std::process::id()));
+        let picture = screenshots()
+            .join(format!("failed-{}.png", std::thread::current().name().unwrap_or("test")));
         drop(self.driver.screenshot(&picture).await);
         let url = self.driver.current_url().await.map(|url| url.to_string()).unwrap_or_default();
-        let log = self.driver.browser_log().await.unwrap_or_default();
+        // Of what the page complains about, what didn't reach it.
+        let mut log = self.driver.browser_log().await.unwrap_or_default();
+        log.retain(|entry| entry.message.contains("net::ERR_"));
         panic!("no {what} on {url}: {last}; see {}; {log:#?}", picture.display());
     }
 
@@ -135,6 +139,15 @@ impl Browser {
             Ok(None)
         })
         .await
+    }
+
+    /// Waits for a page with this text.
+    pub(crate) async fn text(&self, text: &str) {
+        self.until(text, async |driver| {
+            let shown = driver.find(By::Css("body")).await?.text().await?;
+            Ok(shown.contains(text).then_some(()))
+        })
+        .await;
     }
 
     /// Presses keys wherever the page has its focus.

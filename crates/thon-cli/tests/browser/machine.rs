@@ -43,8 +43,7 @@ impl Machine {
         let (host, guest) = (Ipv4Addr::from_bits(base + 1), Ipv4Addr::from_bits(base + 2));
         let name = format!("thon-test-{slot}");
         let cable = format!("thon-t{slot}");
-        let machine =
-            Self::Apart { name: name.clone(), cable: cable.clone(), host, guest };
+        let machine = Self::Apart { name: name.clone(), cable: cable.clone(), host, guest };
         // The slot is ours: what has its name is left from a run that was cut off.
         machine.unplug();
         let (host_end, guest_end) = (format!("{host}/30"), format!("{guest}/30"));

@@ -138,14 +138,13 @@ async fn a_dev_server_is_seen_by_its_participant_alone() {
     let server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "3000"];
     let exec = ["exec", "--detach", "--user", "vscode", "--workdir", site, ada.container()];
     docker(&[exec.as_slice(), &server].concat());
-    let pages =
-        [("proxy/3000/", "Built by Ada"), ("absproxy/3000/", "Built on a base")];
+    let pages = [("proxy/3000/", "Built by Ada"), ("absproxy/3000/", "Built on a base")];
 
     let browser = venue.browser().await;
-    for (path, _) in pages {
+    for (path, heading) in pages {
         browser.open(&format!("{}{path}", ada.url())).await;
         browser.login().await;
-        assert!(browser.driver.find_all(By::Css("h1")).await.unwrap().is_empty());
+        assert!(!browser.driver.source().await.unwrap().contains(heading));
     }
     browser.sign_in(ada).await;
     for (path, heading) in pages {
@@ -166,8 +165,9 @@ async fn the_root_certificate_that_is_handed_out_is_what_browsers_need() {
     let (venue, everyone) = Venue::open("alpha: [ada]").await;
     let ada = &everyone[0];
     let browser = Browser::start(&venue.machine, None).await;
-    let refused = browser.driver.goto(ada.url()).await.unwrap_err();
-    assert!(refused.to_string().contains("ERR_CERT_AUTHORITY_INVALID"), "{refused}");
+    // Drivers differ in whether they call it an error when the browser shows its warning instead.
+    drop(browser.driver.goto(ada.url()).await);
+    browser.text("ERR_CERT_AUTHORITY_INVALID").await;
     drop(browser);
 
     let offered = venue.node.folder().join("ca.crt");

@@ -94,8 +94,11 @@ impl Browser {
         })
         .await;
         self.until("end of the palette", async |driver| {
-            let shown = driver.find(By::Css(PALETTE)).await?.is_displayed().await?;
-            Ok((!shown).then_some(()))
+            // The command may have left the page.
+            let Some(palette) = driver.find_all(By::Css(PALETTE)).await?.pop() else {
+                return Ok(Some(()));
+            };
+            Ok((!palette.is_displayed().await?).then_some(()))
         })
         .await;
     }

@@ -87,7 +87,7 @@ fn what_nginx_serves_can_be_taken_away_and_brought_back_alone() {
     assert_eq!(web.get(&format!("{}healthz", all[0].url())).status, 200);
     assert_eq!(stage.traces(), before);
     let status = stage.thon(&["nginx", "status"]).ok();
-    has(&status.stdout, &["nginx (managed): running, process ", "1 routes in "]);
+    has(&status.stdout, &["nginx (managed): running, process ", "1 route in "]);
 
     // The root that participants import is the one that the proxy hands out.
     let root = std::fs::read_to_string(stage.root_certificate()).unwrap();

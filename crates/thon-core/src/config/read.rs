@@ -99,6 +99,13 @@ impl<'t> Reader<'t> {
             );
             return Err(whole(problem, Some(self.position(offset))));
         }
+        // The parser refuses these too, and says neither line nor column.
+        let unprintable = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+        if let Some((offset, found)) = self.text.char_indices().find(|(_, c)| unprintable(*c)) {
+            let problem =
+                format!("there is a control character, {}: remove it", found.escape_unicode());
+            return Err(whole(problem, Some(self.position(offset))));
+        }
         Ok(())
     }
 
