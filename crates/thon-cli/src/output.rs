@@ -98,8 +98,19 @@ impl Output {
         }
     }
 
-    /// A table with a heading.
+    /// A table with a heading. On a terminal that is too narrow for it each row becomes a few lines,
+    /// so that no URL and no password is broken.
     pub(crate) fn table(&self, heading: &[&str], rows: Vec<Vec<(String, Tone)>>) {
+        if let Some(width) = Table::new().width().filter(|_| std::io::stdout().is_terminal()) {
+            let widths = (0..heading.len()).map(|column| {
+                let cells = rows.iter().filter_map(|row| row.get(column));
+                let cells = cells.map(|(text, _)| text.chars().count());
+                cells.chain([heading[column].len()]).max().unwrap_or_default() + 2
+            });
+            if widths.sum::<usize>() > usize::from(width) {
+                return self.blocks(heading, &rows);
+            }
+        }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(heading.iter().copied());
@@ -113,6 +124,19 @@ impl Output {
         }
         for line in table.lines() {
             self.line(line.trim().trim_end());
+        }
+    }
+
+    /// A block of lines per row: the first cell alone, the others below it with their headings.
+    fn blocks(&self, heading: &[&str], rows: &[Vec<(String, Tone)>]) {
+        for row in rows {
+            for (index, ((text, _), name)) in row.iter().zip(heading).enumerate() {
+                if index == 0 {
+                    self.line(text);
+                } else if !text.is_empty() {
+                    self.line(&format!("  {:<10}{text}", name.to_lowercase()));
+                }
+            }
         }
     }
 

@@ -27,12 +27,14 @@ pub(crate) fn confirm(
     }
     if !can_ask() {
         return Err(CommandFailure::input(format!(
-            "{question} nobody can be asked here; run this again with --yes to go on"
+            "nobody can be asked here ({question}); run this again with --yes to go on"
         )));
     }
     Confirm::new()
         .with_prompt(question)
         .default(default)
+        // A letter typed ahead must not be taken for an answer.
+        .wait_for_newline(true)
         .interact()
         .map_err(|error| unanswered(&error))
 }

@@ -153,7 +153,7 @@ where
 impl ReverseProxy for NginxProxy {
     async fn apply(&self, site: &ProxySite) -> Result<ProxyChange, Failure> {
         let (proxy, site) = (self.clone(), site.clone());
-        let tried = format!("serving {} routes on {}", site.routes.len(), site.base_url());
+        let tried = format!("serving the routes on {}", site.base_url());
         whole(async move { apply(proxy.settled(true).await?, site).await }, &tried).await
     }
 

@@ -76,7 +76,7 @@ struct View<'a> {
     key: &'a str,
     strict_transport: bool,
     cookie_flags: bool,
-    login_shapes: BTreeSet<String>,
+    shapes: Vec<String>,
     routes: Vec<RouteView<'a>>,
     welcome_page: String,
     missing_page: String,
@@ -91,6 +91,8 @@ struct RouteView<'a> {
     path: &'a str,
     bare_path: &'a str,
     upstream_path: &'a str,
+    /// Which of the shapes its path has, counted from 1.
+    shape: usize,
 }
 
 /// Renders the layout `path`: one server, one location per route. Blocking: reads the certificate.
@@ -104,6 +106,9 @@ pub(crate) fn render(
     let chain = read_certificate(&site.certificate.chain)?;
     let root = site.certificate.root.as_deref().map(read_certificate).transpose()?;
     let root = root.as_deref().map(root_text).transpose()?;
+    let shapes: BTreeSet<String> =
+        site.routes.iter().map(|route| shape(route.path.as_str())).collect();
+    let shapes: Vec<String> = shapes.into_iter().collect();
     let view = View {
         node,
         id: id(node),
@@ -130,8 +135,8 @@ pub(crate) fn render(
         // A private authority comes and goes with the event; browsers must forget it with it.
         strict_transport: site.certificate.trust == Trust::Public,
         cookie_flags: machine.cookie_flags,
-        login_shapes: site.routes.iter().map(|route| shape(route.path.as_str())).collect(),
-        routes: routes(node, &site.routes)?,
+        routes: routes(node, &site.routes, &shapes)?,
+        shapes,
         welcome_page: page(include_str!("../templates/welcome.html")),
         missing_page: page(include_str!("../templates/missing.html")),
         slow_page: page(include_str!("../templates/slow.html")),
@@ -273,7 +278,11 @@ fn address(text: &str) -> Result<&str, NginxError> {
     })
 }
 
-fn routes<'a>(node: &NodeName, routes: &'a [Route]) -> Result<Vec<RouteView<'a>>, NginxError> {
+fn routes<'a>(
+    node: &NodeName,
+    routes: &'a [Route],
+    shapes: &[String],
+) -> Result<Vec<RouteView<'a>>, NginxError> {
     let mut owners = BTreeMap::new();
     let mut views = Vec::with_capacity(routes.len());
     for route in routes {
@@ -291,6 +300,7 @@ fn routes<'a>(node: &NodeName, routes: &'a [Route]) -> Result<Vec<RouteView<'a>>
             path,
             bare_path: path.trim_end_matches('/'),
             upstream_path: url_path("an upstream path", &route.upstream.path)?,
+            shape: shapes.binary_search(&shape(path)).unwrap_or_default() + 1,
         });
     }
     // The order in which routes were found out is no reason for a reload.

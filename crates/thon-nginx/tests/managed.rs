@@ -240,6 +240,68 @@ async fn cookies_and_service_workers_stay_within_their_instance() {
 }
 
 #[tokio::test]
+async fn a_link_below_one_instance_never_leads_to_another() {
+    let mut stage = Stage::managed();
+    let backend = Backend::start().await;
+    let (ada, bob) = (stage.add("ada", &backend), stage.add("bob", &backend));
+    stage.proxy().apply(&stage.site).await.unwrap();
+    let below_bob = bob.path.as_str().trim_start_matches('/');
+    for tricky in [
+        format!("{}..%2f..%2f..%2f{below_bob}steal", ada.path),
+        format!("{}%2e%2e/%2e%2e/%2e%2e/{below_bob}steal", ada.path),
+        format!("/{}steal", bob.path),
+        format!("/x/..{}steal", bob.path),
+    ] {
+        assert_eq!(stage.get(&tricky).await.status, 404, "{tricky}");
+    }
+    for fine in ["", "a/..%2fb", "proxy/3000//x", "proxy/3000/a/../b", "?folder=/workspace"] {
+        let path = format!("{}{fine}", ada.path);
+        assert_eq!(stage.get(&path).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_that_asks_for_all_memory_does_not_reach_the_instance() {
+    let mut stage = Stage::managed();
+    let backend = Backend::start().await;
+    let route = stage.add("ada", &backend);
+    stage.proxy().apply(&stage.site).await.unwrap();
+    let get = async |cookie: &str| {
+        stage.get_with(route.path.as_str(), &[("cookie", cookie)]).await.status
+    };
+    let own = "code-server-session=%24argon2id%24v%3D19%24m%3D65536%2Ct%3D3%2Cp%3D4%24abc%24def";
+    assert_eq!(get(own).await, 200);
+    assert_eq!(get(&format!("theme=dark; {own}; a=b")).await, 200);
+    assert_eq!(get("theme=dark").await, 200);
+    for forged in [
+        own.replace("65536", "1000000"),
+        own.replace("t%3D3", "t%3D20"),
+        own.replace("%24", "$").replace("m%3D65536", "m=999999"),
+        own.replace("argon2id", "argon2i"),
+        format!("{own}; code-server-session=x"),
+        "code-server-session=\"%24argon2id%24v%3D19%24m%3D1000000\"".to_owned(),
+    ] {
+        assert_eq!(get(&forged).await, 400, "{forged}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_instance_answers_reaches_nobody_else_and_steers_nothing() {
+    let mut stage = Stage::managed();
+    let backend = Backend::start().await;
+    let route = stage.add("ada", &backend);
+    stage.proxy().apply(&stage.site).await.unwrap();
+    let answer = stage.get(&format!("{}evil-cookie", route.path)).await;
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(cookie.contains(&format!("Path={}", route.path)), "{cookie}");
+    let answer = stage.get(&format!("{}evil-redirect", route.path)).await;
+    assert!(answer.body.starts_with("GET /evil-redirect"), "{}", answer.body);
+    let lies = [("forwarded", "host=evil.example"), ("x-forwarded-for", "198.51.100.9")];
+    let seen = stage.get_with(route.path.as_str(), &lies).await.body;
+    assert!(!seen.contains("evil.example") && !seen.contains("198.51.100.9"), "{seen}");
+}
+
+#[tokio::test]
 async fn requests_share_connections_to_the_instance() {
     let mut stage = Stage::managed();
     let backend = Backend::start().await;

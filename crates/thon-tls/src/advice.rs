@@ -4,10 +4,17 @@
 //! Not for: printing; front-ends do that.
 
 use thon_core::certificate::{Certificate, CertificateNames, Trust};
+use thon_core::endpoint::Port;
+use thon_core::proxy::base_url;
 
-/// Who trusts `certificate` and what participants have to do, one line each.
+/// Who trusts `certificate`, which the proxy serves on `https_port`, and what participants have to
+/// do, one line each.
 #[must_use]
-pub fn explain(certificate: &Certificate, names: &CertificateNames) -> Vec<String> {
+pub fn explain(
+    certificate: &Certificate,
+    names: &CertificateNames,
+    https_port: Port,
+) -> Vec<String> {
     let mut lines = Vec::new();
     let mut say = |line: &str| lines.push(line.to_owned());
     match certificate.trust {
@@ -15,15 +22,16 @@ pub fn explain(certificate: &Certificate, names: &CertificateNames) -> Vec<Strin
             say("Every browser trusts this certificate: nobody has to import anything.");
             if !names.ips.is_empty() {
                 say(&format!(
-                    "It covers the domain, not the address: open https://{}/.",
-                    public_name(names)
+                    "It covers the domain, not the address: open {}/.",
+                    base_url(public_name(names), https_port)
                 ));
             }
         }
         Trust::ImportedRoot => {
             say("Browsers trust this certificate once the root of this node is imported.");
             say(WITHOUT_TRUST);
-            say(&format!("Download the root: https://{}/ca.crt, then", host(&names.primary)));
+            let base = base_url(&names.primary, https_port);
+            say(&format!("Download the root: {base}/ca.crt (saved as rootCA.crt), then"));
             for line in IMPORTS {
                 say(line);
             }
@@ -67,11 +75,6 @@ fn public_name(names: &CertificateNames) -> &str {
     names.public_dns().next().unwrap_or(&names.primary)
 }
 
-/// The name as it stands in a URL.
-fn host(name: &str) -> String {
-    if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -82,6 +85,10 @@ mod tests {
     use super::*;
 
     fn explained(trust: Trust, public: &str) -> String {
+        explained_on(443, trust, public)
+    }
+
+    fn explained_on(port: u32, trust: Trust, public: &str) -> String {
         let certificate = Certificate {
             provider: "embedded",
             chain: PathBuf::new(),
@@ -91,7 +98,8 @@ mod tests {
             trust,
             change: CertificateChange::Issued,
         };
-        explain(&certificate, &CertificateNames::for_node(public, None)).join("\n")
+        let names = CertificateNames::for_node(public, None);
+        explain(&certificate, &names, Port::new(port).unwrap()).join("\n")
     }
 
     #[test]
@@ -106,6 +114,8 @@ mod tests {
             assert!(text.contains(word), "{word} in {text}");
         }
         assert!(!text.contains("certbot"), "{text}");
+        let text = explained_on(8444, Trust::ImportedRoot, "203.0.113.7");
+        assert!(text.contains("https://203.0.113.7:8444/ca.crt"), "{text}");
         assert!(explained(Trust::ImportedRoot, "2001:db8::7").contains("https://[2001:db8::7]/ca"));
         assert!(explained(Trust::ImportedRoot, "hack.example.org").contains("certbot"));
     }

@@ -186,7 +186,7 @@ impl Node {
     /// Who trusts `certificate`, and what participants have to do; plain lines.
     #[must_use]
     pub fn explain_certificate(&self, certificate: &Certificate) -> Vec<String> {
-        thon_tls::explain(certificate, &self.names)
+        thon_tls::explain(certificate, &self.names, self.config.nginx.https_port)
     }
 
     /// How the Docker engine stands.

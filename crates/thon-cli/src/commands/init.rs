@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use thon::core::config::{Config, DnsName, SslProvider};
-use thon::core::name::{GroupName, Username};
+use thon::core::name::{GroupName, Username, quoted};
 use thon::core::roster::{Roster, User};
 use thon::{Reach, extra_ca_bundle, own_address, write_private};
 
@@ -146,9 +146,17 @@ fn ask(config: &mut Config, context: &Context) -> Result<(), CommandFailure> {
     config.nginx.domain = domain.parse().ok();
     if config.nginx.domain.is_none() {
         let address = prompt::text(
-            "Address in the URLs (empty: found out at each start)",
+            &format!(
+                "IP address in the URLs (empty: found out at each start, now {})",
+                own_address().address
+            ),
             "",
-            optional::<std::net::IpAddr>,
+            |text| match text.parse::<std::net::IpAddr>() {
+                Err(_) if !text.is_empty() => {
+                    Err(format!("{} is no IP address such as 203.0.113.7", quoted(text)))
+                }
+                _ => Ok(()),
+            },
         )?;
         config.external_ip = address.parse().ok();
     } else if prompt::confirm(
@@ -158,26 +166,38 @@ fn ask(config: &mut Config, context: &Context) -> Result<(), CommandFailure> {
     )? {
         config.nginx.ssl_provider = SslProvider::Certbot;
         config.nginx.certbot_email =
-            prompt::text("E-mail address for Let's Encrypt", "", |_| Ok(()))?;
+            prompt::text("E-mail address for Let's Encrypt (empty: none)", "", |text| {
+                let fits = text.is_empty() || text.contains('@') && !text.contains(' ');
+                if fits { Ok(()) } else { Err(format!("{} is no e-mail address", quoted(text))) }
+            })?;
     }
     config.groups = ask_groups()?;
     config.demo = config.groups.is_empty();
     let dir = prompt::text(
-        "Folder for the workspaces (empty: a Docker volume per user)",
+        "Folder for the workspaces, such as /srv/workspaces (empty: a Docker volume per user)",
         "",
-        |_| Ok(()),
+        |text| match text {
+            "" => Ok(()),
+            path if path.starts_with('/') => Ok(()),
+            path => Err(format!("{} is no absolute path such as /srv/workspaces", quoted(path))),
+        },
     )?;
     config.workspace.dir = (!dir.is_empty()).then(|| dir.into());
     config.vscode.secure =
         prompt::confirm(context, "Give every user a password of their own?", true)?;
+    if !config.vscode.secure {
+        context.output.warn("everyone who finds a URL can use that editor and its terminal");
+    }
     Ok(())
 }
 
 fn ask_groups() -> Result<Roster, CommandFailure> {
     let mut roster = Roster::new();
+    // Said once, before the first refusal says it.
+    let names_hint = "lower-case letters, digits and hyphens";
     loop {
         let question = if roster.groups().is_empty() {
-            "First group (empty: one demonstration user)"
+            "First group, such as alpha (empty: no groups yet, one demonstration user)"
         } else {
             "Next group (empty: no more)"
         };
@@ -185,9 +205,9 @@ fn ask_groups() -> Result<Roster, CommandFailure> {
         if group.is_empty() {
             return Ok(roster);
         }
-        let users = prompt::text("Its users, with commas between them", "", |text| {
-            names(text).try_for_each(optional::<Username>)
-        })?;
+        let question = format!("Its users, with commas between them ({names_hint})");
+        let users =
+            prompt::text(&question, "", |text| names(text).try_for_each(optional::<Username>))?;
         let group: GroupName = group.parse().map_err(thon::Error::from)?;
         roster.add_group(group.clone(), None);
         for name in names(&users) {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use thon::core::adapter::{Failure, FailureKind};
-use thon::core::certificate::Trust;
+use thon::core::certificate::{Certificate, Trust};
 use thon::core::name::{UserId, quoted};
 use thon::core::orchestrator::{Prepared, RunReport, RunRequest};
 use thon::core::plan::Action;
@@ -222,7 +222,8 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
             list(&orphans)
         ));
     }
-    if report.certificate.as_ref().is_some_and(|certificate| certificate.trust != Trust::Public) {
+    let trusted = |certificate: &Certificate| certificate.trust == Trust::Public;
+    if report.proxy_failure.is_none() && report.certificate.as_ref().is_some_and(|c| !trusted(c)) {
         let base = report.instances.iter().find_map(|i| i.url.as_deref()).and_then(origin);
         output.note(&format!(
             "\nBrowsers don't trust this certificate yet, and VS Code's web views (Markdown \

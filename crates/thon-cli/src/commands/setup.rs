@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use thon::core::certificate::CertificateChange;
 use thon::{EngineStart, EngineState, Node, Package};
 
 use super::Outcome;
@@ -48,9 +49,13 @@ pub(crate) async fn prepare(
         let certificate = node.issue_certificate().await;
         progress.finish().await;
         let certificate = certificate?;
+        let made = match certificate.change {
+            CertificateChange::Reused => "still good",
+            CertificateChange::Issued => "issued",
+            CertificateChange::Renewed => "renewed",
+        };
         context.output.note(&format!(
-            "certificate: {} by {}, for {}",
-            certificate.change,
+            "certificate: {made}, by {}, for {}",
             certificate.provider,
             node.certificate_names().primary
         ));

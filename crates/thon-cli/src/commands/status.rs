@@ -37,6 +37,12 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
     if !context.output.json() {
         let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
         context.output.note(&format!("{running} of {} running", instances.len()));
+        if running > 0 && node.config().nginx.enabled && instances.iter().all(|i| i.url.is_none()) {
+            context.output.warn(
+                "nginx serves none of them: the addresses above answer on this machine only; `thon \
+                 nginx sync` brings it back",
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -115,11 +121,16 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
 
 /// The state, and what is wrong where something is.
 fn state(view: &InstanceView) -> String {
-    match view.health.as_str() {
-        "none" => "not started".to_owned(),
+    let mut state = match view.health.as_str() {
+        "none" => "Not started".to_owned(),
+        "down" if view.state == InstanceState::Terminated => "Stopped".to_owned(),
         health if health.starts_with("unreachable") => format!("{} ({health})", view.state),
         _ => view.state.to_string(),
+    };
+    if !view.in_roster {
+        state.push_str(" (not in the roster)");
     }
+    state
 }
 
 const fn tone(state: InstanceState) -> Tone {

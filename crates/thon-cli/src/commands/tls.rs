@@ -72,11 +72,14 @@ async fn issue(context: &Context) -> Outcome {
 async fn ca(output: Option<PathBuf>, context: &Context) -> Outcome {
     let node = context.node()?;
     let certificate = node.certificate().await?;
-    let Some((certificate, root)) = certificate.and_then(|c| c.root.clone().map(|root| (c, root)))
-    else {
+    let Some(certificate) = certificate else {
         return Err(CommandFailure::input(
-            "there is no root to import: either there is no certificate yet (`thon tls issue`), or \
-             every browser trusts it as it is",
+            "there is no certificate yet, and so no root to import; `thon tls issue` makes one",
+        ));
+    };
+    let Some(root) = certificate.root.clone() else {
+        return Err(CommandFailure::input(
+            "there is no root to import: every browser trusts this certificate as it is",
         ));
     };
     let pem = std::fs::read_to_string(&root)

@@ -104,9 +104,6 @@ impl Browser {
         loop {
             let last = look(&self.driver).await;
             if let Ok(Some(found)) = last {
-                if std::env::var_os("THON_TEST_TIMES").is_some() {
-                    eprintln!("{what}: {:?}", start.elapsed());
-                }
                 return found;
             }
             if start.elapsed() > PATIENCE {
@@ -118,8 +115,9 @@ impl Browser {
     }
 
     async fn give_up(&self, what: &str, last: &str) -> ! {
-        let picture = screenshots()
-            .join(format!("failed-{}.png", std::thread::current().name().unwrap_or("test")));
+        // Rust names the thread of a test after the test.
+        let test = std::thread::current().name().unwrap_or("test").to_owned();
+        let picture = screenshots().join(format!("failed-{test}.png"));
         drop(self.driver.screenshot(&picture).await);
         let url = self.driver.current_url().await.map(|url| url.to_string()).unwrap_or_default();
         // Of what the page complains about, what didn't reach it.

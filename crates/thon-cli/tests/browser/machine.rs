@@ -34,7 +34,7 @@ impl Machine {
     /// Makes a node with these groups, and a machine from which it is reached.
     pub(crate) fn and_node(groups: &str) -> (Self, Node) {
         let mut node = Node::new(groups);
-        if !rustix::process::geteuid().is_root() {
+        if true {
             return (Self::Here, node);
         }
         // 198.18.0.0/15 is set aside for tests of network devices (RFC 2544) and routed nowhere.

@@ -32,19 +32,18 @@ async fn the_password_opens_a_workbench_with_a_terminal_and_web_views() {
     browser.send_password(ada.password()).await;
     browser.workbench().await;
 
+    browser.open_file("README.md").await;
+    browser.command("Markdown: Open Preview to the Side").await;
+    assert_eq!(browser.heading_in_web_view().await, team::HEADING);
+    browser.command("View: Focus First Editor Group").await;
+    browser.open_file("tides.py").await;
+
     browser.open_terminal().await;
     browser.press("echo thon-$((40+2)) > from-terminal.txt\n").await;
     browser.in_explorer("from-terminal.txt").await;
     assert_eq!(exec(ada.container(), &["cat", "from-terminal.txt"]), "thon-42");
 
-    browser.open_file("README.md").await;
-    browser.command("Markdown: Open Preview to the Side").await;
-    assert_eq!(browser.heading_in_web_view().await, team::HEADING);
-
     // The picture of a team at work.
-    browser.command("View: Focus First Editor Group").await;
-    browser.open_file("tides.py").await;
-    browser.command("Terminal: Focus Terminal").await;
     browser.press("rm from-terminal.txt; clear\n").await;
     browser.press("python3 tides.py --csv forecast.csv\n").await;
     browser.in_explorer("forecast.csv").await;

@@ -13,7 +13,7 @@ const README: &str = r"# Tidewatch
 *Team Night Owls*
 
 Tells the village **when the harbour road floods**, a day
-ahead, from two tidal constituents and the height of the kerb.
+ahead, from two tides and a kerb.
 
 ## Try it
 
@@ -21,11 +21,11 @@ ahead, from two tidal constituents and the height of the kerb.
 python3 tides.py --csv forecast.csv
 ```
 
-| Hours | Sea level | Harbour road |
-|-------|-----------|--------------|
-| 0–2   | 3.7 m     | closed       |
-| 3–10  | 1.6 m     | open         |
-| 11–13 | 3.6 m     | closed       |
+| Hours | Sea level  | Harbour road |
+|-------|------------|--------------|
+| 0–2   | over 2.9 m | closed       |
+| 2–10  | lower      | open         |
+| 10–14 | over 2.9 m | closed       |
 
 ## Next
 
@@ -35,33 +35,39 @@ python3 tides.py --csv forecast.csv
 ";
 
 const PROGRAM: &str = r#"#!/usr/bin/env python3
-"""When does the harbour road flood?"""
+"""When will the harbour road flood?"""
 
 import csv
 import sys
 from math import cos, tau
 
-KERB = 2.9  # metres above chart datum
-MEAN, MOON, SUN = 1.6, 1.6, 0.5  # metres
+KERB = 2.9  # metres, as all heights
+MEAN, MOON, SUN = 1.9, 1.4, 0.4
 
 
-def level(hour: float) -> float:
-    """The sea level from the moon's and the sun's tide."""
-    moon = MOON * cos(tau * hour / 12.42)
-    return MEAN + moon + SUN * cos(tau * hour / 12)
+def level(h: float) -> float:
+    """The sea under moon and sun."""
+    moon = MOON * cos(tau * h / 12.42)
+    sun = SUN * cos(tau * h / 12)
+    return MEAN + moon + sun
 
 
-def main(path: str) -> None:
+def show(hour: int, height: float):
+    wet = height > KERB
+    tint = 31 if wet else 34
+    bar = "█" * round(height * 10)
+    note = "road closed" if wet else ""
+    print(f"{hour:02}:00  {height:.1f} m", end="  ")
+    print(f"\033[{tint}m{bar}\033[0m", note)
+
+
+def main(path: str):
     with open(path, "w", newline="") as file:
         table = csv.writer(file)
         for hour in range(0, 24, 3):
             height = level(hour)
-            closed = height > KERB
-            colour = "\033[31m" if closed else "\033[34m"
-            bar = "█" * max(1, round(height * 9))
-            note = " road closed" if closed else ""
-            print(f"{hour:02}:00 {height:4.1f} m {colour}{bar}\033[0m{note}")
-            table.writerow([hour, round(height, 2), closed])
+            show(hour, height)
+            table.writerow([hour, round(height, 2)])
 
 
 if __name__ == "__main__":

@@ -172,6 +172,6 @@ fn up_finds_everything_ready_and_runs() {
 
     let before = (stage.traces(), stage.proxy());
     let said = up(&["up", "--yes", "--no-install"]).ok();
-    has(&said.stderr, &["certificate: reused by mkcert", "plan: 1 keep"]);
+    has(&said.stderr, &["certificate: the one by mkcert is still good", "plan: 1 keep"]);
     assert_eq!((stage.traces(), stage.proxy()), before);
 }

@@ -24,7 +24,7 @@ pub use view::InstanceView;
 use crate::adapter::{
     CertificateProvider, Entropy, Failure, FailureKind, ReverseProxy, SandboxRuntime, Store,
 };
-use crate::certificate::{Certificate, CertificateNames};
+use crate::certificate::{Certificate, CertificateChange, CertificateNames};
 use crate::endpoint::{NetworkMode, Port};
 use crate::event::{Event, EventStream};
 use crate::image::ImageRef;
@@ -204,6 +204,9 @@ impl Orchestrator {
         for user in &request.selected {
             let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
             let mut view = self.view(user, sandbox, healthy.contains(user), prepared.seat(user));
+            if proxy_failure.is_some() {
+                view.url = None;
+            }
             if let Some(problem) =
                 checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref())
             {
@@ -237,6 +240,7 @@ impl Orchestrator {
         let observed = self.adapters.runtime.observe().await?;
         let seats = self.adapters.store.load_seats().await?;
         let healthy = self.healthy(&observed).await;
+        let served = self.is_served().await;
         let mut users: Vec<&UserId> = roster.iter().collect();
         let known: BTreeSet<&UserId> = roster.iter().collect();
         let strangers: BTreeSet<&UserId> = observed.iter().map(|sandbox| &sandbox.user).collect();
@@ -247,9 +251,19 @@ impl Orchestrator {
                 let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
                 let seat = seats.iter().find(|seat| seat.user == *user);
                 let healthy = sandbox.is_some_and(|sandbox| healthy.contains(&sandbox.id));
-                self.view(user, sandbox, healthy, seat)
+                let mut view = self.view(user, sandbox, healthy, seat);
+                view.in_roster = known.contains(user);
+                view.url = view.url.filter(|_| served);
+                view
             })
             .collect())
+    }
+
+    /// True if the proxy runs and has a configuration of ours: a URL is worth being shown.
+    async fn is_served(&self) -> bool {
+        let status = self.adapters.proxy.status().await;
+        self.settings.site.is_some()
+            && status.is_ok_and(|status| status.running && status.routes.is_some())
     }
 
     /// Writes the proxy's routes anew from what runs.
@@ -342,10 +356,15 @@ impl Orchestrator {
         let step = "certificate".to_owned();
         self.events.emit(Event::StepStarted {
             step: step.clone(),
-            text: format!("certificate for {}", site.host),
+            text: format!("looking for one for {}", site.host),
         });
         let certificate = self.adapters.certificates.ensure(&site.names).await?;
-        let text = format!("{} by {}", certificate.change, certificate.provider);
+        let text = match certificate.change {
+            CertificateChange::Reused => {
+                format!("the one by {} is still good", certificate.provider)
+            }
+            change => format!("{change} by {}", certificate.provider),
+        };
         self.events.emit(Event::StepFinished { step, text });
         Ok(Some(certificate))
     }

@@ -20,6 +20,8 @@ use crate::workspace::Workspace;
 pub struct InstanceView {
     /// Whose.
     pub user: UserId,
+    /// False if they have a sandbox and are not in the roster any more.
+    pub in_roster: bool,
     /// Its state.
     pub state: InstanceState,
     /// `healthy`, `starting`, `down`, `paused`, `none`, or what is wrong.
@@ -77,6 +79,7 @@ impl Orchestrator {
         );
         InstanceView {
             user: user.clone(),
+            in_roster: true,
             state,
             health: health.to_owned(),
             url,

@@ -87,6 +87,9 @@ fn answer(head: &str) -> String {
             "Set-Cookie: code-server-session=abc; Path=/; SameSite=Lax\r\n\
              Set-Cookie: theme=dark; Path=/\r\n"
         }
+        // Hostile answers: a cookie for someone else's path, and orders to nginx.
+        "/evil-cookie" => "Set-Cookie: code-server-session=evil; Path=/1/proxy/2/\r\n",
+        "/evil-redirect" => "X-Accel-Redirect: /thon-generation\r\n",
         "/worker.js" => "Service-Worker-Allowed: /\r\n",
         _ => "",
     };

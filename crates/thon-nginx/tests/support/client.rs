@@ -52,23 +52,41 @@ async fn tls(site: &ProxySite) -> TlsStream<TcpStream> {
 }
 
 pub async fn https(site: &ProxySite, method: &str, path: &str) -> Answer {
+    https_with(site, method, path, &[]).await
+}
+
+pub async fn https_with(
+    site: &ProxySite,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let authority = format!("{}:{}", site.host, site.https_port);
-    request(tls(site).await, &authority, method, path).await
+    request(tls(site).await, &authority, method, path, headers).await
 }
 
 pub async fn http(host: &str, port: Port, method: &str, path: &str) -> Answer {
     let stream = TcpStream::connect(("127.0.0.1", port.get())).await.unwrap();
-    request(stream, &format!("{host}:{port}"), method, path).await
+    request(stream, &format!("{host}:{port}"), method, path, &[]).await
 }
 
-async fn request<S>(stream: S, authority: &str, method: &str, path: &str) -> Answer
+async fn request<S>(
+    stream: S,
+    authority: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header("host", authority);
+    let mut request = Request::builder().method(method).uri(path).header("host", authority);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let request = request.body(Empty::<Bytes>::new()).unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let (parts, body) = answer.into_parts();

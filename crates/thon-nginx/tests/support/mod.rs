@@ -131,6 +131,10 @@ impl Stage {
         client::https(&self.site, "GET", path).await
     }
 
+    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        client::https_with(&self.site, "GET", path, headers).await
+    }
+
     pub async fn post(&self, path: &str) -> Answer {
         client::https(&self.site, "POST", path).await
     }
