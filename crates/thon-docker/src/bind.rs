@@ -36,6 +36,7 @@ pub(crate) fn ensure(path: &Path, user: &UserId) -> Result<WorkspaceChange, Dock
         ));
     };
     if is_folder(&tried, group)? && is_folder(&tried, path)? {
+        is_a_workspace(&tried, path)?;
         return Ok(WorkspaceChange::Kept);
     }
     make(top, group, path).map_err(|error| in_words(&tried, top, &error))
@@ -67,6 +68,29 @@ fn is_folder(tried: &str, path: &Path) -> Result<bool, DockerError> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(in_words(tried, path, &error)),
     }
+}
+
+/// Refuses a folder that was never made for a sandbox: a name in a roster, which may come from a
+/// sign-up form, must not hand a folder of the host to a participant.
+fn is_a_workspace(tried: &str, path: &Path) -> Result<(), DockerError> {
+    let found = fs::symlink_metadata(path).map_err(|error| in_words(tried, path, &error))?;
+    // Open to everyone is how somebody who isn't root makes them.
+    if found.uid() == USER_ID || found.mode() & 0o007 == 0o007 {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(DockerError::host(
+        FailureKind::Conflict,
+        tried,
+        format!(
+            "it is there and belongs to user {}, not to the sandboxes' user {USER_ID}",
+            found.uid()
+        ),
+        format!(
+            "if it is meant to be theirs, `chown -R {USER_ID}:{USER_ID} {shown}`; else set another \
+             folder for the workspaces"
+        ),
+    ))
 }
 
 fn make(top: &Path, group: &Path, leaf: &Path) -> io::Result<WorkspaceChange> {
@@ -151,6 +175,25 @@ mod tests {
         assert_eq!(ensure(&path, &alice()).unwrap(), WorkspaceChange::Kept);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o750);
         assert_eq!(fs::read_dir(folder.path().join("ws/alpha")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_of_the_host_is_not_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alpha/alice");
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let ours = fs::metadata(&path).unwrap().uid() == USER_ID;
+        let result = ensure(&path, &alice());
+        if ours {
+            assert_eq!(result.unwrap(), WorkspaceChange::Kept);
+        } else {
+            let error = result.unwrap_err();
+            assert_eq!(error.kind(), FailureKind::Conflict);
+            assert!(error.to_string().contains("chown -R 1001:1001"), "{error}");
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(ensure(&path, &alice()).unwrap(), WorkspaceChange::Kept);
     }
 
     #[test]

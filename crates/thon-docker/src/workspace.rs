@@ -36,13 +36,34 @@ impl DockerRuntime {
         }
     }
 
-    /// A volume of this name is taken as it is, whoever made it: its name is the user's alone, and
-    /// the files of an earlier installation are theirs.
+    /// A volume of this name that no THON labelled is taken as it is: the files of an earlier
+    /// installation are the user's. One that is labelled for somebody else is refused: node `a-b`
+    /// and node `a` can come to the same name.
     async fn make_volume(&self, user: &UserId, name: &str) -> Result<WorkspaceChange, DockerError> {
         let tried = format!("making the workspace {name}");
         let client = self.client().await?;
         match self.raw(&tried, QUICK, client.inspect_volume(name)).await? {
-            Ok(_) => return Ok(WorkspaceChange::Kept),
+            Ok(volume) => {
+                let made_for = |label: &str| volume.labels.get(label).map(String::as_str);
+                let ours = labels::of_user(self.node(), user);
+                let fits = |(label, value): (&String, &String)| {
+                    made_for(label).is_none_or(|present| present == value)
+                };
+                if ours.iter().all(fits) {
+                    return Ok(WorkspaceChange::Kept);
+                }
+                let owner =
+                    [labels::NODE, labels::GROUP, labels::USER].map(|l| made_for(l).unwrap_or("?"));
+                return Err(DockerError::host(
+                    FailureKind::Conflict,
+                    &tried,
+                    format!(
+                        "the volume belongs to {1}/{2} of node {0}",
+                        owner[0], owner[1], owner[2]
+                    ),
+                    "choose another name for this node (`node`) or for the group",
+                ));
+            }
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(self.error(&tried, &error)),
         }

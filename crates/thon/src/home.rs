@@ -3,9 +3,9 @@
 //! For: where things are, and the lock that keeps two commands from changing a node at once.
 //! Not for: what is in the files.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thon_core::adapter::{Failure, FailureKind};
@@ -100,9 +100,30 @@ impl Home {
         })
     }
 
+    /// Refuses a folder that somebody else could put files into: they would be believed.
+    fn check(&self) -> Result<(), Failure> {
+        let refused = |cause: String| {
+            Failure::new(
+                FailureKind::Denied,
+                format!("using the folder {}", self.root.display()),
+                cause,
+                "make it yours alone (`chown`, `chmod 700`), or name another in THON_HOME",
+            )
+        };
+        let found = std::fs::metadata(&self.root).map_err(|error| refused(error.to_string()))?;
+        if !is_trusted(&found) {
+            return Err(refused(format!("it belongs to user {}", found.uid())));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(refused("others may write to it".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Takes the lock, or says which process holds it.
     pub fn lock(&self) -> Result<HomeLock, Failure> {
         self.create()?;
+        self.check()?;
         let path = self.root.join("lock");
         let tried = format!("locking {}", path.display());
         let failed = |cause: std::io::Error| {
@@ -140,6 +161,14 @@ impl Home {
     }
 }
 
+/// True if a file or folder belongs to who runs this, to root, or to who became root with sudo.
+pub(crate) fn is_trusted(found: &Metadata) -> bool {
+    let we = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    let sudo = || std::env::var("SUDO_UID").ok()?.parse::<u32>().ok();
+    let owner = found.uid();
+    owner == we || owner == 0 || (we == 0 && sudo() == Some(owner))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -165,6 +194,15 @@ mod tests {
         assert!(refused.cause.contains(&std::process::id().to_string()), "{refused}");
         drop(lock);
         drop(home.lock().unwrap());
+    }
+
+    #[test]
+    fn a_folder_that_others_write_to_is_not_believed() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(temp.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let failure = Home::at(temp.path()).lock().unwrap_err();
+        assert!(failure.to_string().contains("others may write to it"), "{failure}");
+        assert!(!temp.path().join("lock").exists());
     }
 
     #[test]

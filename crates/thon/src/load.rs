@@ -12,7 +12,7 @@ use thon_core::name::quoted;
 use thon_core::roster::{GroupsFile, Roster};
 
 use crate::error::Error;
-use crate::home::Home;
+use crate::home::{Home, is_trusted};
 
 /// The largest file that is read, in bytes; ten thousand users fit in a tenth of it.
 const MAX_SIZE: u64 = 4 << 20;
@@ -42,8 +42,14 @@ pub fn find(explicit: Option<&Path>, home: &Home) -> Result<Option<PathBuf>, Err
             Err(_) => Err(refusal(CONFIG, path, "there is no such file; `thon init` makes one")),
         };
     }
-    let usual = [home.config(), PathBuf::from("thon.yaml")];
-    Ok(usual.into_iter().find(|path| path.is_file()))
+    let own = home.config();
+    if own.is_file() {
+        return Ok(Some(own));
+    }
+    // Whatever lies in a folder like /tmp under that name may be anybody's.
+    let here = PathBuf::from("thon.yaml");
+    let trusted = std::fs::metadata(&here).is_ok_and(|found| found.is_file() && is_trusted(&found));
+    Ok(trusted.then_some(here))
 }
 
 /// Reads the configuration that [`find`] finds, with the environment over it. Where there is no

@@ -121,9 +121,11 @@ impl Browser {
         drop(self.driver.screenshot(&picture).await);
         let url = self.driver.current_url().await.map(|url| url.to_string()).unwrap_or_default();
         // Of what the page complains about, what didn't reach it.
-        let mut log = self.driver.browser_log().await.unwrap_or_default();
-        log.retain(|entry| entry.message.contains("net::ERR_"));
-        panic!("no {what} on {url}: {last}; see {}; {log:#?}", picture.display());
+        let log = self.driver.browser_log().await.unwrap_or_default();
+        let failed =
+            log.into_iter().map(|entry| entry.message).filter(|it| it.contains("net::ERR_"));
+        let failed: Vec<String> = failed.take(3).collect();
+        panic!("no {what} on {url}: {last}; see {}; {failed:#?}", picture.display());
     }
 
     /// Waits for an element that is displayed.

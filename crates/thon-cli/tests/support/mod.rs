@@ -148,15 +148,15 @@ impl Node {
 
     /// The configuration for `groups`, to be changed and given to [`Node::write_config`].
     pub(crate) fn config_text(&self, groups: &str) -> String {
-        let groups: String = groups.lines().map(|line| format!("  {line}\n")).collect();
-        let groups = if groups.is_empty() { "  {}\n".to_owned() } else { groups };
+        let groups = if groups.is_empty() { "{}" } else { groups };
+        let groups = groups.replace('\n', "\n  ");
         let Ports { https, http, first, last, .. } = self.ports;
         format!(
             "node: {name}\n\
              external_ip: {address}\n\
              sandbox:\n  image: {image}\n  host_ports: {first}-{last}\n  memory: 1g\n\
              nginx:\n  mode: managed\n  https_port: {https}\n  http_port: {http}\n\
-             groups:\n{groups}",
+             groups:\n  {groups}\n",
             name = self.name,
             address = self.address,
             image = image(),
