@@ -209,14 +209,17 @@ async fn stop_orphans(settings: &Arc<NginxSettings>, orphans: Vec<u32>) -> Resul
         return Ok(());
     }
     let home = settings.home.clone();
-    blocking(move || {
-        for orphan in orphans {
-            process::release(orphan)?;
+    // Asked again each time: one that was only just forked when its master died is known as a worker
+    // only later.
+    let released = move || {
+        let left = process::orphans(&home);
+        for orphan in &left {
+            // One that is gone by now needs no asking.
+            let _ = process::release(*orphan);
         }
-        Ok(())
-    })
-    .await?;
-    if gone(TERM_GRACE, move || process::orphans(&home).is_empty()).await? {
+        left.is_empty()
+    };
+    if gone(TERM_GRACE, released).await? {
         return Ok(());
     }
     let tried = "waiting for workers of an nginx that died".to_owned();

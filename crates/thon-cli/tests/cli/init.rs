@@ -16,7 +16,7 @@ fn the_file_is_private_valid_and_a_place_to_start_from() {
     // Found again without being named, accepted, and with somebody in it.
     let said = desk.thon(&["config", "validate"]).ok();
     assert_eq!(said.stderr, "");
-    has(&said.stdout, &[file.to_str().unwrap(), "valid: 1 groups, 2 users"]);
+    has(&said.stdout, &[file.to_str().unwrap(), "valid: 1 group, 2 users"]);
     let shown = desk.thon(&["--json", "config", "show"]).ok().json();
     assert_eq!(shown["groups"], serde_json::json!({"alpha": ["alice", "bob"]}));
 }

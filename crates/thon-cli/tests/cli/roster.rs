@@ -95,7 +95,7 @@ fn cases() -> Vec<Case> {
         case("groups:\n\talpha: [ada]\n", ":2:1: ", &["no valid YAML", "tab"]),
         case("groups: {alpha: [ada\n", ":", &["no valid YAML"]),
         case("groups: {alpha: [ada]}\n---\ngroups: {}\n", "", &["more than one document"]),
-        case("groups: {alpha: [\"\u{7}\"]}\n", ":1:", &["control characters", "position 18"]),
+        case("groups: {alpha: [\"\u{7}\"]}\n", ":1:19: ", &["control character", "u{7}"]),
     ]);
     cases.extend(bombs());
     cases

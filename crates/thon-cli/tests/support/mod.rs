@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -284,7 +285,8 @@ impl Drop for Node {
         drop(std::fs::write(self.config_file(), self.config_text("")));
         drop(self.command(&["down", "--yes"]).output());
         if let Some(pid) = self.nginx_pid() {
-            drop(Command::new("kill").arg(pid.to_string()).status());
+            let pid = Pid::from_raw(pid.cast_signed());
+            let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
         }
         for (remove, names) in [
             (["container", "rm", "--force", "--volumes"].as_slice(), self.containers()),
