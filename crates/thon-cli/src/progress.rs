@@ -80,6 +80,7 @@ struct Screen {
 struct Step {
     bar: Option<ProgressBar>,
     last: String,
+    place: Option<(u64, u64)>,
 }
 
 #[derive(Default)]
@@ -170,21 +171,23 @@ impl Screen {
         } else {
             self.output.note(&format!("{step}: {text}"));
         }
-        self.steps.insert(step.to_owned(), Step { bar, last: text.to_owned() });
+        self.steps.insert(step.to_owned(), Step { bar, last: text.to_owned(), place: None });
     }
 
     fn step_progress(&mut self, step: &str, text: &str, done: Option<(u64, u64)>) {
         let verbose = self.output.verbose() > 0;
         let Some(known) = self.steps.get_mut(step) else { return };
         let news = known.last != text;
+        let further = done.is_some() && done != known.place;
         text.clone_into(&mut known.last);
+        known.place = done.or(known.place);
         if let Some(bar) = &known.bar {
             if let Some((done, total)) = done {
                 bar.set_length(total);
                 bar.set_position(done);
             }
             bar.set_message(text.to_owned());
-        } else if news && (done.is_some() || verbose) {
+        } else if further || (news && verbose) {
             let place = done.map_or_else(String::new, |(done, total)| format!(" {done}/{total}"));
             self.output.note(&format!("{step}{place}: {text}"));
         }
