@@ -70,9 +70,7 @@ impl Context {
             return Err(CommandFailure::input(problem.to_string()));
         }
         for problem in problems {
-            if self.output.verbose() > 0 {
-                self.output.warn(&problem.to_string());
-            }
+            self.output.warn(&problem.to_string());
         }
         Ok(())
     }

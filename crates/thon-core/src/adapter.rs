@@ -17,6 +17,7 @@ use crate::name::UserId;
 use crate::proxy::{ProxyChange, ProxySite, ProxyStatus, RouteCheck};
 use crate::sandbox::{Health, ObservedSandbox, SandboxId, SandboxSpec};
 use crate::seat::Seat;
+use crate::secret::Secret;
 use crate::workspace::{Workspace, WorkspaceChange};
 
 /// What kind of failure it was, as far as someone has to react differently.
@@ -173,4 +174,10 @@ pub trait Clock: Send + Sync {
 pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), Failure>;
+}
+
+/// Makes the form of a password that code-server checks a login against.
+pub trait PasswordHasher: Send + Sync {
+    /// The hash of `password` with `salt`, as `$argon2id$…`.
+    fn hash(&self, password: &Secret, salt: &[u8; 16]) -> Result<String, Failure>;
 }

@@ -149,15 +149,16 @@ impl SandboxSpec {
         ]
     }
 
-    /// All files to place, code-server's configuration with the password first. The password is in
+    /// All files to place, code-server's configuration with the password's hash first. The hash is in
     /// a file of the user's own because a command line or an environment variable would show it in
-    /// process lists and to everyone who may ask Docker.
+    /// process lists and to everyone who may ask Docker. The password itself never gets there.
     #[must_use]
     pub fn all_files(&self) -> Vec<InjectedFile> {
         let access = match &self.access {
-            // The alphabet of passwords needs no quoting in YAML; quoted all the same.
+            // A hash is letters, digits and `$=,+/`: nothing that ends a quoted text in YAML.
             Access::Password(password) => {
-                format!("auth: password\npassword: \"{}\"\ncert: false\n", password.secret.reveal())
+                let hash = password.hash.reveal();
+                format!("auth: password\nhashed-password: \"{hash}\"\ncert: false\n")
             }
             Access::Open => "auth: none\ncert: false\n".to_owned(),
         };
@@ -308,6 +309,7 @@ mod tests {
             limits: Limits::default(),
             access: Access::Password(Password {
                 secret: Secret::new("s3cret"),
+                hash: Secret::new("h4sh"),
                 id: "x".to_owned(),
             }),
             environment: BTreeMap::new(),
@@ -329,14 +331,15 @@ mod tests {
     }
 
     #[test]
-    fn the_password_is_only_in_a_private_file() {
+    fn the_hash_is_only_in_a_private_file_and_the_password_nowhere() {
         let spec = spec();
         let file = &spec.all_files()[0];
         assert_eq!(file.mode, 0o600);
-        assert!(String::from_utf8_lossy(&file.contents).contains("s3cret"));
+        let text = String::from_utf8_lossy(&file.contents);
+        assert!(text.contains("hashed-password: \"h4sh\"") && !text.contains("s3cret"), "{text}");
         let shown =
             format!("{spec:?}{file:?}{}", serde_json::to_string(&spec.fingerprint()).unwrap());
-        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(!shown.contains("s3cret") && !shown.contains("h4sh"), "{shown}");
     }
 
     #[test]

@@ -20,8 +20,8 @@ use thon_core::plan::Verb;
 use thon_core::port::PortRanges;
 use thon_core::testing::contract::{self, RuntimeFixture};
 use thon_core::testing::{
-    CountingEntropy, Faults, FixedClock, MemoryCertificates, MemoryProxy, MemoryRuntime,
-    MemoryStore, fixture,
+    CountingEntropy, Faults, FixedClock, MemoryCertificates, MemoryHasher, MemoryProxy,
+    MemoryRuntime, MemoryStore, fixture,
 };
 use thon_core::workspace::WorkspaceMode;
 
@@ -83,6 +83,7 @@ impl Room {
             certificates: self.certificates.clone(),
             store: self.store.clone(),
             entropy: Arc::new(CountingEntropy::default()),
+            hasher: Arc::new(MemoryHasher),
         };
         Orchestrator::new(settings, adapters, EventStream::new(Arc::new(FixedClock::default())))
     }

@@ -30,6 +30,6 @@ pub use setup::{
 };
 pub use store::FileStore;
 pub use system::{
-    OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program, has_systemd,
-    own_address, reach,
+    Argon2Hasher, OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program,
+    has_systemd, own_address, reach,
 };

@@ -33,7 +33,7 @@ use crate::setup::{
     PackageManager, engine, image, packages,
 };
 use crate::store::FileStore;
-use crate::system::{OsEntropy, SystemClock, cores, own_address};
+use crate::system::{Argon2Hasher, OsEntropy, SystemClock, cores, own_address};
 
 /// Where a public authority's challenges are laid down: nginx's workers must be able to read it,
 /// which they can't in anyone's home.
@@ -77,6 +77,7 @@ impl Node {
             certificates: certificates.clone(),
             store: Arc::new(FileStore::new(home.seats())),
             entropy: Arc::new(OsEntropy),
+            hasher: Arc::new(Argon2Hasher),
         };
         let orchestrator = Orchestrator::new(settings, adapters, events);
         Ok(Self { config, home, docker, proxy, certificates, orchestrator, names })

@@ -45,6 +45,7 @@ struct StoredSeat {
 #[derive(Serialize, Deserialize)]
 struct StoredPassword {
     secret: String,
+    hash: String,
     id: String,
 }
 
@@ -89,6 +90,7 @@ impl FileStore {
                 host_port: stored.host_port,
                 password: stored.password.map(|password| Password {
                     secret: Secret::new(password.secret),
+                    hash: Secret::new(password.hash),
                     id: password.id,
                 }),
             })
@@ -104,6 +106,7 @@ impl FileStore {
                 host_port: seat.host_port,
                 password: seat.password.as_ref().map(|password| StoredPassword {
                     secret: password.secret.reveal().to_owned(),
+                    hash: password.hash.reveal().to_owned(),
                     id: password.id.clone(),
                 }),
             })

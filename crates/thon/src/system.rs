@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use thon_core::adapter::{Clock, Entropy, Failure, FailureKind};
+use argon2::{Algorithm, Argon2, Params, Version};
+use thon_core::adapter::{Clock, Entropy, Failure, FailureKind, PasswordHasher};
+use thon_core::secret::Secret;
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,6 +30,31 @@ impl Entropy for OsEntropy {
         getrandom::fill(bytes).map_err(|cause| {
             let advice = "look at the kernel's log";
             Failure::new(FailureKind::Other, "drawing random numbers", cause.to_string(), advice)
+        })
+    }
+}
+
+/// Argon2id, the form that code-server knows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Argon2Hasher;
+
+/// KiB of memory for a hash. Passwords are drawn with 99 bits: no cost makes guessing them harder,
+/// and a low one keeps a login from being a burden.
+const HASH_KIB: u32 = 256;
+
+impl PasswordHasher for Argon2Hasher {
+    fn hash(&self, password: &Secret, salt: &[u8; 16]) -> Result<String, Failure> {
+        use argon2::password_hash::{PasswordHasher as _, SaltString};
+        let hashed = Params::new(HASH_KIB, 1, 1, None)
+            .map_err(argon2::password_hash::Error::from)
+            .and_then(|params| {
+                let salt = SaltString::encode_b64(salt)?;
+                let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+                Ok(argon2.hash_password(password.reveal().as_bytes(), &salt)?.to_string())
+            });
+        hashed.map_err(|cause| {
+            let advice = "look at the memory that is left";
+            Failure::new(FailureKind::Other, "hashing a password", cause.to_string(), advice)
         })
     }
 }
@@ -152,6 +179,15 @@ mod tests {
         ] {
             assert_eq!(reach(text.parse().unwrap()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_hash_has_the_form_that_code_server_reads() {
+        let hash = Argon2Hasher.hash(&Secret::new("k7m2p"), &[7; 16]).unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=256,t=1,p=1$"), "{hash}");
+        assert_eq!(hash, Argon2Hasher.hash(&Secret::new("k7m2p"), &[7; 16]).unwrap());
+        assert_ne!(hash, Argon2Hasher.hash(&Secret::new("k7m2p"), &[8; 16]).unwrap());
+        assert!(!hash.contains(['"', '\\', '\n']), "{hash}");
     }
 
     #[test]

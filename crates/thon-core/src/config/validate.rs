@@ -50,11 +50,29 @@ impl Config {
     pub fn validate(&self) -> Vec<Problem> {
         let mut findings = Findings::default();
         self.check_roster(&mut findings);
+        self.check_not_yet(&mut findings);
         self.check_ports(&mut findings);
         self.check_certificate(&mut findings);
         self.check_models(&mut findings);
         self.check_access(&mut findings);
         findings.0
+    }
+
+    /// What is read and kept, and does nothing in this version.
+    fn check_not_yet(&self, findings: &mut Findings) {
+        let sections = [
+            ("lemonade.enabled", self.lemonade.enabled),
+            ("gateway.enabled", self.gateway.enabled),
+            ("langfuse.enabled", self.langfuse.enabled),
+            ("auth.enabled", self.auth.enabled),
+        ];
+        for (key, _) in sections.into_iter().filter(|(_, enabled)| *enabled) {
+            findings.warning(
+                key,
+                "this version reads and keeps it, and does nothing with it yet",
+                "leave it for a later version, or set it to false",
+            );
+        }
     }
 
     fn check_roster(&self, findings: &mut Findings) {

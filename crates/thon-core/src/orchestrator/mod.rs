@@ -22,7 +22,8 @@ pub use prepare::Prepared;
 pub use view::InstanceView;
 
 use crate::adapter::{
-    CertificateProvider, Entropy, Failure, FailureKind, ReverseProxy, SandboxRuntime, Store,
+    CertificateProvider, Entropy, Failure, FailureKind, PasswordHasher, ReverseProxy,
+    SandboxRuntime, Store,
 };
 use crate::certificate::{Certificate, CertificateChange, CertificateNames};
 use crate::endpoint::{NetworkMode, Port};
@@ -95,6 +96,8 @@ pub struct Adapters {
     pub store: Arc<dyn Store>,
     /// Draws passwords.
     pub entropy: Arc<dyn Entropy>,
+    /// Makes the form of them that code-server is given.
+    pub hasher: Arc<dyn PasswordHasher>,
 }
 
 /// Who and how.

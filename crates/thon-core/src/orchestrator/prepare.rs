@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Orchestrator, RunError, RunRequest};
+use super::{Adapters, Orchestrator, RunError, RunRequest};
 use crate::name::UserId;
 use crate::plan::{Action, Plan, PlanInput};
 use crate::port::allocate;
@@ -96,7 +96,8 @@ impl Orchestrator {
         if self.settings.secure {
             let passwordless = |seat: &&mut Seat| seat.password.is_none();
             for seat in seats.values_mut().filter(passwordless) {
-                seat.password = Some(Password::generate(self.adapters.entropy.as_ref())?);
+                let Adapters { entropy, hasher, .. } = &self.adapters;
+                seat.password = Some(Password::generate(entropy.as_ref(), hasher.as_ref())?);
             }
         }
         Ok(seats)

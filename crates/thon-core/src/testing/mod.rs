@@ -15,4 +15,4 @@ pub mod fixture;
 pub use faults::{Faults, Operation};
 pub use proxy::MemoryProxy;
 pub use runtime::MemoryRuntime;
-pub use small::{CountingEntropy, FixedClock, MemoryCertificates, MemoryStore};
+pub use small::{CountingEntropy, FixedClock, MemoryCertificates, MemoryHasher, MemoryStore};

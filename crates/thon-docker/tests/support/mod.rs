@@ -84,6 +84,7 @@ impl Node {
             limits: Limits { memory: ByteSize::mib(700), cpus: Cpus::from_milli(1500), pids: 300 },
             access: Access::Password(Password {
                 secret: Secret::new("hunter2-hunter2"),
+                hash: Secret::new("$argon2id$v=19$m=256,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaA"),
                 id: "p1".to_owned(),
             }),
             environment: BTreeMap::from([("TEAM".to_owned(), "alpha".to_owned())]),

@@ -3,7 +3,7 @@
 use crate::adapter::{Entropy, Store};
 use crate::endpoint::Port;
 use crate::seat::{Password, Seat};
-use crate::testing::fixture;
+use crate::testing::{MemoryHasher, fixture};
 
 /// What is saved is what is loaded, passwords included, and saving replaces.
 pub async fn store(store: &dyn Store, entropy: &dyn Entropy) {
@@ -15,7 +15,9 @@ pub async fn store(store: &dyn Store, entropy: &dyn Entropy) {
             user: spec.user,
             code_port: spec.code_port,
             host_port: spec.host_port,
-            password: (number > 0).then(|| Password::generate(entropy)).and_then(Result::ok),
+            password: (number > 0)
+                .then(|| Password::generate(entropy, &MemoryHasher))
+                .and_then(Result::ok),
         })
         .collect();
     assert_eq!(store.save_seats(&seats).await, Ok(()));
