@@ -69,8 +69,11 @@ impl Context {
         if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
             return Err(CommandFailure::input(problem.to_string()));
         }
+        // `config validate` says them; a run that works needn't each time.
         for problem in problems {
-            self.output.warn(&problem.to_string());
+            if self.output.verbose() > 0 {
+                self.output.warn(&problem.to_string());
+            }
         }
         Ok(())
     }
