@@ -164,7 +164,7 @@ fn up_finds_everything_ready_and_runs() {
     let said = up(&["up", "--yes", "--no-install"]).ok();
     has(
         &said.stderr,
-        &["docker: ", " answers", "image: ", " is here", "certificate: issued by mkcert"],
+        &["docker: ", " answers", "image: ", " is here", "certificate: issued, by mkcert"],
     );
     let ada = stage.instance("alpha", "ada");
     has(&said.stdout, &[ada.url(), ada.password()]);
