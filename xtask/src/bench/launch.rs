@@ -59,7 +59,7 @@ pub(crate) fn launch(shell: &Shell, sizes: &[usize]) -> Result<(), String> {
         "\n{table}\nMedians. floor: the faster of all at once and {AT_A_TIME} at a time (from more than"
     ));
     say(&format!(
-        "{ALL_AT_ONCE_UP_TO} users only the latter). proxied: until `thon run` has ended, every URL checked."
+        "{ALL_AT_ONCE_UP_TO} users only the latter). thon: until the command has ended, every URL tried."
     ));
     Ok(())
 }
