@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy};
+use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy, SandboxRuntime};
 use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
 use thon_core::event::{Event, EventStream};
@@ -268,6 +268,12 @@ impl Node {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Makes the network that all sandboxes share, where it isn't there yet, so that no launch
+    /// waits for it.
+    pub async fn ready_network(&self) -> Result<(), Error> {
+        Ok(self.docker.prepare().await?)
     }
 }
 

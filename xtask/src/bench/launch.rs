@@ -1,7 +1,8 @@
 //! How long a launch takes: `thon run` against the floor of plain `docker run`, by turns.
 //!
 //! For: the ratio of the two, and whether everyone comes up where all at once kills half of them.
-//! Not for: the time of a first setup; image and certificate are there before the clock starts.
+//! Not for: the time of a first setup; image, network and certificate are there
+//! before the clock starts.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -109,8 +110,11 @@ impl<'a> Node<'a> {
         let path = home.join("thon.yaml");
         std::fs::write(&path, config).map_err(|error| format!("{}: {error}", path.display()))?;
         let node = Self { thon, home, name };
-        // As after a setup: the certificate is there.
-        node.command(&["tls", "issue"]).output().map_err(|error| error.to_string())?;
+        // The floor's network and image are there before its clock starts; so are the node's.
+        let setup = node.command(&["setup", "--yes"]).output().map_err(|error| error.to_string())?;
+        if !setup.status.success() {
+            return Err(format!("thon setup: {}", String::from_utf8_lossy(&setup.stderr)));
+        }
         Ok(node)
     }
 

@@ -1,6 +1,6 @@
 //! `thon setup`: what a machine needs before a run.
 //!
-//! For: the order packages, Docker, image, certificate, each only where something is missing.
+//! For: the order packages, Docker, image, network, certificate, each only where something is missing.
 //! Not for: starting sandboxes.
 
 use std::process::ExitCode;
@@ -44,6 +44,7 @@ pub(crate) async fn prepare(
     if !image? {
         context.output.note(&format!("image: {} is here", node.config().sandbox.image));
     }
+    node.ready_network().await?;
     if node.config().nginx.enabled {
         let progress = Progress::show(node.events(), &context.output);
         let certificate = node.issue_certificate().await;
