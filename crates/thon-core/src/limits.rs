@@ -61,6 +61,12 @@ impl ByteSize {
     pub const fn bytes(self) -> u64 {
         self.0
     }
+
+    /// True if a sandbox can live with so much memory: code-server doesn't start with less than
+    /// 64 MiB, and more than a pebibyte is a slip of the hand.
+    pub(crate) fn is_memory(self) -> bool {
+        (Self::mib(64)..=Self::gib(1 << 20)).contains(&self)
+    }
 }
 
 impl fmt::Display for ByteSize {
@@ -185,18 +191,34 @@ pub struct Limits {
     pub cpus: Cpus,
     /// Processes and threads at one time.
     pub pids: u32,
+    /// Disk space of what the sandbox writes; nothing for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<ByteSize>,
+}
+
+impl Limits {
+    /// True if so many CPUs can be given to a sandbox.
+    pub(crate) fn is_cpus(cpus: Cpus) -> bool {
+        (10..=1_024_000).contains(&cpus.milli())
+    }
+
+    /// True if a sandbox can live with so many processes, and Linux can count them.
+    pub(crate) fn is_pids(pids: u32) -> bool {
+        (64..=4_194_304).contains(&pids)
+    }
 }
 
 impl Default for Limits {
     /// Enough for code-server, a language server and a build; see `sandbox.*` in thon.yaml.
     fn default() -> Self {
-        Self { memory: ByteSize::gib(2), cpus: Cpus::from_milli(2000), pids: 1024 }
+        Self { memory: ByteSize::gib(2), cpus: Cpus::from_milli(2000), pids: 1024, disk: None }
     }
 }
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} memory, {} CPUs, {} processes", self.memory, self.cpus, self.pids)
+        write!(f, "{} memory, {} CPUs, {} processes", self.memory, self.cpus, self.pids)?;
+        self.disk.map_or(Ok(()), |disk| write!(f, ", {disk} disk"))
     }
 }
 

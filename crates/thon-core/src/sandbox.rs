@@ -90,6 +90,8 @@ pub struct SandboxSpec {
     pub workspace: Workspace,
     /// What it may use up.
     pub limits: Limits,
+    /// Whether it reaches the internet.
+    pub internet: bool,
     /// Who is let in.
     pub access: Access,
     /// Environment variables, none of them secret: `docker inspect` shows them.
@@ -118,6 +120,7 @@ impl SandboxSpec {
             host_port: self.host_port,
             workspace: self.workspace.clone(),
             limits: self.limits.clone(),
+            internet: self.internet,
             access: match &self.access {
                 Access::Password(password) => format!("password {}", password.id),
                 Access::Open => "open".to_owned(),
@@ -181,8 +184,15 @@ pub struct Fingerprint {
     host_port: Port,
     workspace: Workspace,
     limits: Limits,
+    /// Labels from before there was a choice don't say it.
+    #[serde(default = "reaches_the_internet")]
+    internet: bool,
     access: String,
     environment: BTreeMap<String, String>,
+}
+
+const fn reaches_the_internet() -> bool {
+    true
 }
 
 impl Fingerprint {
@@ -201,6 +211,8 @@ impl Fingerprint {
         compare("host port", self.host_port.to_string(), wanted.host_port.to_string());
         compare("workspace", self.workspace.to_string(), wanted.workspace.to_string());
         compare("limits", self.limits.to_string(), wanted.limits.to_string());
+        let reach = |internet: bool| if internet { "open" } else { "closed" }.to_owned();
+        compare("internet", reach(self.internet), reach(wanted.internet));
         if self.access != wanted.access {
             found.push(match (self.access.as_str(), wanted.access.as_str()) {
                 ("open", _) => "a password is now asked for".to_owned(),
@@ -307,6 +319,7 @@ mod tests {
             host_port: Port::new(20_001).unwrap(),
             workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
             limits: Limits::default(),
+            internet: true,
             access: Access::Password(Password {
                 secret: Secret::new("s3cret"),
                 hash: Secret::new("h4sh"),

@@ -62,6 +62,8 @@ impl Room {
             image: ImageRef::default(),
             network_mode: NetworkMode::Bridge,
             limits: Limits::default(),
+            internet: true,
+            groups: BTreeMap::new(),
             ports: PortRanges { first_code_port: port(8443), host_ports: 20_000..=29_999 },
             workspace: WorkspaceMode::Volume,
             secure: true,

@@ -248,7 +248,13 @@ mod tests {
             code_port: Port::new(8444).unwrap(),
             host_port: Port::new(20_001).unwrap(),
             workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
-            limits: Limits { memory: ByteSize::mib(512), cpus: Cpus::from_milli(1500), pids: 200 },
+            limits: Limits {
+                memory: ByteSize::mib(512),
+                cpus: Cpus::from_milli(1500),
+                pids: 200,
+                disk: None,
+            },
+            internet: true,
             access: Access::Password(Password {
                 secret: Secret::new("hunter2"),
                 hash: Secret::new("$argon2id$v=19$m=256,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaA"),

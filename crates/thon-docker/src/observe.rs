@@ -159,6 +159,7 @@ mod tests {
             host_port: Port::new(20_001).unwrap(),
             workspace: Workspace::Ephemeral,
             limits: Limits::default(),
+            internet: true,
             access: Access::Open,
             environment: BTreeMap::new(),
             files: Vec::new(),

@@ -338,6 +338,13 @@ fn node_settings(
         image: sandbox.image.clone(),
         network_mode: sandbox.network_mode,
         limits: sandbox.limits(),
+        internet: sandbox.internet,
+        groups: config
+            .groups
+            .groups()
+            .iter()
+            .map(|group| (group.name.clone(), group.rules))
+            .collect(),
         ports: PortRanges {
             first_code_port: sandbox.starting_port,
             host_ports: sandbox.host_ports.first().get()..=sandbox.host_ports.last().get(),

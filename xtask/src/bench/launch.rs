@@ -111,7 +111,8 @@ impl<'a> Node<'a> {
         std::fs::write(&path, config).map_err(|error| format!("{}: {error}", path.display()))?;
         let node = Self { thon, home, name };
         // The floor's network and image are there before its clock starts; so are the node's.
-        let setup = node.command(&["setup", "--yes"]).output().map_err(|error| error.to_string())?;
+        let setup =
+            node.command(&["setup", "--yes"]).output().map_err(|error| error.to_string())?;
         if !setup.status.success() {
             return Err(format!("thon setup: {}", String::from_utf8_lossy(&setup.stderr)));
         }

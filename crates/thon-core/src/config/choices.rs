@@ -85,6 +85,30 @@ macro_rules! choice {
 }
 
 choice! {
+    /// How instances are laid out in public.
+    pub enum Layout {
+        /// One server on one port, one path per instance.
+        Path = "path",
+        /// One TLS port per instance.
+        Port = "port",
+        /// One name per instance, `<user>.<group>.<domain>`.
+        Subdomain = "subdomain",
+    }
+}
+
+choice! {
+    /// What becomes of an instance that nobody uses.
+    pub enum IdleAction {
+        /// It is reported and runs on.
+        Ignore = "ignore",
+        /// It is frozen: its memory is kept, it takes no CPU time.
+        Pause = "pause",
+        /// It is stopped: its memory is free for others.
+        Stop = "stop",
+    }
+}
+
+choice! {
     /// How much is logged.
     pub enum LogLevel {
         /// What happened.

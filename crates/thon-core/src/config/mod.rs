@@ -10,6 +10,7 @@ mod env;
 pub(crate) mod error;
 pub(crate) mod leaf;
 pub(crate) mod node;
+mod ports;
 pub(crate) mod read;
 mod schema;
 mod schema_ai;
@@ -19,12 +20,13 @@ mod validate;
 mod write;
 
 pub use choices::{
-    CacheType, GatewayMode, LlamaBackend, LogLevel, NginxMode, RateLimitScope, RocmChannel,
-    SplitMode, SslProvider,
+    CacheType, GatewayMode, IdleAction, Layout, LlamaBackend, LogLevel, NginxMode, RateLimitScope,
+    RocmChannel, SplitMode, SslProvider,
 };
 pub use env::quote as quote_env;
 pub use error::{ConfigError, Position, Problem, Severity, Warning};
 pub use node::ShowSecrets;
+pub use ports::PortList;
 pub use schema::{
     AuthConfig, Config, DashboardConfig, NginxConfig, ProviderConfig, SandboxConfig, VscodeConfig,
     WorkspaceConfig,
@@ -33,7 +35,7 @@ pub use schema_ai::{
     ChatModel, GatewayConfig, KiloConfig, LangfuseConfig, LemonadeConfig, LlamacppConfig,
     ModelConcurrency,
 };
-pub use types::{DnsName, LaunchConcurrency, Layout, LlamaBinary, PortRange, Subnet, ValueError};
+pub use types::{DnsName, LaunchConcurrency, LlamaBinary, PortRange, Subnet, ValueError};
 
 use serde::{Serialize, Serializer};
 

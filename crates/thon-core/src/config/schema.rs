@@ -7,10 +7,11 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::choices::{LogLevel, NginxMode, SslProvider};
+use super::choices::{IdleAction, Layout, LogLevel, NginxMode, SslProvider};
 use super::node::{Env, section};
+use super::ports::PortList;
 use super::schema_ai::{GatewayConfig, KiloConfig, LangfuseConfig, LemonadeConfig};
-use super::types::{DnsName, LaunchConcurrency, Layout, PortRange, Subnet, is_email, is_host};
+use super::types::{DnsName, LaunchConcurrency, PortRange, Subnet, is_email, is_host};
 use crate::endpoint::{NetworkMode, Port};
 use crate::image::ImageRef;
 use crate::limits::{ByteSize, Cpus, Limits};
@@ -31,6 +32,12 @@ pub(super) fn port(number: u16) -> Port {
 #[expect(clippy::expect_used, reason = "20000 is less than 29999")]
 fn host_ports() -> PortRange {
     PortRange::new(port(20_000), port(29_999)).expect("the default range is in order")
+}
+
+/// The default range of public ports of the layout `port`; it lies below 32768 as well.
+#[expect(clippy::expect_used, reason = "30000 is less than 32767")]
+fn instance_ports() -> PortRange {
+    PortRange::new(port(30_000), port(32_767)).expect("the default range is in order")
 }
 
 section! {
@@ -92,16 +99,28 @@ section! {
         pub launch_concurrency: LaunchConcurrency = LaunchConcurrency::Auto;
         /// How long a sandbox may take until its code-server answers, in seconds.
         pub ready_timeout_seconds: u32 = 120, must "a whole number from 1 to 3600" |n| (1..=3600).contains(n);
-        /// How long a sandbox lives, in minutes; 0 for no end.
+        /// How long a sandbox lives from its start, in minutes; 0 for no end.
         pub timeout_minutes: u32 = 0, must "a whole number from 0 to 525600" |n| *n <= 525_600;
         /// The memory of each sandbox; a program that needs more is killed.
         pub memory: ByteSize = ByteSize::gib(2),
-            must "at least 64m" |size| *size >= ByteSize::mib(64) && *size <= ByteSize::gib(1 << 20);
+            must "at least 64m" |size| size.is_memory();
         /// The CPUs of each sandbox.
         pub cpus: Cpus = Cpus::from_milli(2000),
-            must "a number from 0.01 to 1024" |cpus| (10..=1_024_000).contains(&cpus.milli());
+            must "a number from 0.01 to 1024" |cpus| Limits::is_cpus(*cpus);
         /// The processes and threads of each sandbox.
-        pub pids: u32 = 1024, must "a whole number from 64 to 4194304" |n| (64..=4_194_304).contains(n);
+        pub pids: u32 = 1024, must "a whole number from 64 to 4194304" |n| Limits::is_pids(*n);
+        /// The disk space of each sandbox and its workspace; empty for no limit. Enforced where
+        /// Docker's storage can, measured and warned of elsewhere.
+        pub disk: Option<ByteSize> = None;
+        /// Whether sandboxes reach the internet; a group's own `internet` decides for the group.
+        pub internet: bool = true;
+        /// Ports of this machine that sandboxes may reach; all others are closed to them.
+        pub host_services: PortList = PortList::default();
+        /// What becomes of an instance that nobody has used for `idle_minutes`: `ignore`, `pause`, or
+        /// `stop`.
+        pub idle: IdleAction = IdleAction::Ignore;
+        /// After how many minutes without a browser and without work an instance counts as idle.
+        pub idle_minutes: u32 = 30, must "a whole number from 1 to 525600" |n| (1..=525_600).contains(n);
         /// A file with further certificate authorities (PEM) that the sandboxes trust, for networks
         /// whose proxy opens TLS; where it is empty, the one that this machine uses is found out.
         pub ca_bundle: Option<PathBuf> = None;
@@ -117,7 +136,7 @@ impl SandboxConfig {
     /// What each sandbox may use.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        Limits { memory: self.memory, cpus: self.cpus, pids: self.pids }
+        Limits { memory: self.memory, cpus: self.cpus, pids: self.pids, disk: self.disk }
     }
 }
 
@@ -145,8 +164,12 @@ section! {
         pub https_port: Port = port(443);
         /// The port for HTTP, which leads to HTTPS.
         pub http_port: Port = port(80);
-        /// How instances are laid out: `path`, one path for each on one port.
+        /// How instances are laid out: `path`, one path for each on one port; `port`, one TLS port for
+        /// each; `subdomain`, one name for each below `domain`. Only the latter two make every
+        /// participant an origin of their own to browsers.
         pub layout: Layout = Layout::Path;
+        /// The TLS ports of the layout `port`, one for each user.
+        pub instance_ports: PortRange = instance_ports();
         /// The folder of certificates and keys; empty for `tls` in THON's own folder.
         pub ssl_dir: Option<PathBuf> = None;
         /// Where the certificate comes from.

@@ -15,7 +15,6 @@ use thiserror::Error;
 
 use super::leaf::{Leaf, refused, text_leaf};
 use crate::endpoint::Port;
-use crate::name::quoted;
 
 /// A text that is no value of its type: the value and what is allowed, in one sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -39,35 +38,6 @@ macro_rules! serialize_as_text {
     )*};
 }
 pub(super) use serialize_as_text;
-
-/// How instances are laid out in public.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Layout {
-    /// One server on one port, one path per instance.
-    #[default]
-    Path,
-}
-
-impl fmt::Display for Layout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("path")
-    }
-}
-
-impl FromStr for Layout {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        match text.to_ascii_lowercase().as_str() {
-            "path" => Ok(Self::Path),
-            "port" | "subdomain" => Err(ValueError(format!(
-                "layout {} is not available in this version: use path",
-                quoted(text)
-            ))),
-            _ => Err(ValueError::new(text, "path")),
-        }
-    }
-}
 
 /// Consecutive ports, `first-last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -320,10 +290,9 @@ impl FromStr for LlamaBinary {
     }
 }
 
-serialize_as_text!(Layout, PortRange, LaunchConcurrency, Subnet, DnsName, LlamaBinary);
+serialize_as_text!(PortRange, LaunchConcurrency, Subnet, DnsName, LlamaBinary);
 
 text_leaf! {
-    Layout: "path",
     PortRange: "a range of ports such as 20000-29999",
     LaunchConcurrency: "auto, or a whole number from 1 to 1024",
     Subnet: "auto, or an IPv4 network such as 10.201.0.0/20",

@@ -31,10 +31,11 @@ use crate::event::{Event, EventStream};
 use crate::image::ImageRef;
 use crate::instance::InstanceState;
 use crate::limits::Limits;
-use crate::name::{NodeName, UserId};
+use crate::name::{GroupName, NodeName, UserId};
 use crate::plan::{Action, Plan};
 use crate::port::{PortError, PortRanges};
 use crate::proxy::{ProxyChange, ProxySite, Route, RouteCheck};
+use crate::roster::GroupRules;
 use crate::sandbox::{Health, InjectedFile, ObservedSandbox, Phase, SandboxId};
 use crate::workspace::WorkspaceMode;
 
@@ -52,6 +53,10 @@ pub struct NodeSettings {
     pub network_mode: NetworkMode,
     /// What a sandbox may use up.
     pub limits: Limits,
+    /// Whether sandboxes reach the internet.
+    pub internet: bool,
+    /// What holds for single groups in the place of the two above.
+    pub groups: BTreeMap<GroupName, GroupRules>,
     /// Where ports come from.
     pub ports: PortRanges,
     /// Where workspaces are kept.

@@ -128,6 +128,7 @@ impl Orchestrator {
     fn spec(&self, seat: &Seat) -> SandboxSpec {
         let settings = &self.settings;
         let password = seat.password.clone().filter(|_| settings.secure);
+        let rules = settings.groups.get(&seat.user.group).copied().unwrap_or_default();
         SandboxSpec {
             user: seat.user.clone(),
             image: settings.image.clone(),
@@ -135,7 +136,8 @@ impl Orchestrator {
             code_port: seat.code_port,
             host_port: seat.host_port,
             workspace: Workspace::of(&seat.user, &settings.node, &settings.workspace),
-            limits: settings.limits.clone(),
+            limits: rules.limits(&settings.limits),
+            internet: rules.internet.unwrap_or(settings.internet),
             access: password.map_or(Access::Open, Access::Password),
             environment: settings.environment.clone(),
             files: settings.files.clone(),

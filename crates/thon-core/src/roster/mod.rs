@@ -15,6 +15,7 @@ use serde_yaml::Value;
 
 use crate::config::suggest;
 use crate::config::{ConfigError, Warning};
+use crate::limits::{ByteSize, Cpus, Limits};
 use crate::name::{GroupName, UserId, Username, quoted};
 
 /// A participant within their group.
@@ -47,6 +48,34 @@ impl User {
     }
 }
 
+/// What holds for the sandboxes of one group in the place of the node's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct GroupRules {
+    /// Whether they reach the internet, in the place of `sandbox.internet`.
+    pub internet: Option<bool>,
+    /// In the place of `sandbox.memory`.
+    pub memory: Option<ByteSize>,
+    /// In the place of `sandbox.cpus`.
+    pub cpus: Option<Cpus>,
+    /// In the place of `sandbox.pids`.
+    pub pids: Option<u32>,
+    /// In the place of `sandbox.disk`.
+    pub disk: Option<ByteSize>,
+}
+
+impl GroupRules {
+    /// The limits of this group's sandboxes on a node whose own are `node`.
+    #[must_use]
+    pub fn limits(&self, node: &Limits) -> Limits {
+        Limits {
+            memory: self.memory.unwrap_or(node.memory),
+            cpus: self.cpus.unwrap_or(node.cpus),
+            pids: self.pids.unwrap_or(node.pids),
+            disk: self.disk.or(node.disk),
+        }
+    }
+}
+
 /// A group and its users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Group {
@@ -54,6 +83,8 @@ pub struct Group {
     pub name: GroupName,
     /// The name that people read.
     pub title: Option<String>,
+    /// What holds for its sandboxes in the place of the node's own settings.
+    pub rules: GroupRules,
     /// The users; no name occurs twice.
     pub users: Vec<User>,
 }
@@ -142,7 +173,8 @@ impl Roster {
     /// Adds a group without users, or finds the one that is there; a title replaces its title.
     pub fn add_group(&mut self, name: GroupName, title: Option<String>) -> &mut Group {
         let index = self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
-            self.groups.push(Group { name, title: None, users: Vec::new() });
+            let rules = GroupRules::default();
+            self.groups.push(Group { name, title: None, rules, users: Vec::new() });
             self.groups.len() - 1
         });
         let group = &mut self.groups[index];
@@ -257,13 +289,33 @@ impl Serialize for Roster {
 
 impl Serialize for Group {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some(title) = &self.title else {
+        if self.title.is_none() && self.rules == GroupRules::default() {
             let mut list = serializer.serialize_seq(Some(self.users.len()))?;
             self.users.iter().try_for_each(|user| list.serialize_element(user))?;
             return list.end();
-        };
-        let mut mapping = serializer.serialize_map(Some(2))?;
-        mapping.serialize_entry("title", title)?;
+        }
+        let GroupRules { internet, memory, cpus, pids, disk } = &self.rules;
+        let mut mapping = serializer.serialize_map(None)?;
+        if let Some(title) = &self.title {
+            mapping.serialize_entry("title", title)?;
+        }
+        if let Some(internet) = internet {
+            mapping.serialize_entry("internet", internet)?;
+        }
+        // Sizes and CPUs as people write them.
+        let texts = [
+            ("memory", memory.map(|size| size.to_string())),
+            ("cpus", cpus.map(|cpus| cpus.to_string())),
+            ("disk", disk.map(|size| size.to_string())),
+        ];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                mapping.serialize_entry(key, &text)?;
+            }
+        }
+        if let Some(pids) = pids {
+            mapping.serialize_entry("pids", pids)?;
+        }
         mapping.serialize_entry("users", &self.users)?;
         mapping.end()
     }
@@ -329,6 +381,41 @@ mod tests {
             "no user \"bob\" in the roster; known are `alice`"
         );
         assert!(!line(all.select(&NONE, &["a\nb"]).unwrap_err()).contains('\n'));
+    }
+
+    #[test]
+    fn a_groups_own_rules_stand_in_the_place_of_the_nodes_and_are_written_back() {
+        let text = "groups: {a: [x], b: {internet: false, memory: 512m, cpus: 0.5, users: [y]}}";
+        let all = roster(text);
+        let rules = |name: &str| all.group(&name.parse().unwrap()).unwrap().rules;
+        assert_eq!(rules("a").limits(&Limits::default()), Limits::default());
+        let limits = rules("b").limits(&Limits::default());
+        assert_eq!((limits.memory, limits.cpus.milli()), (ByteSize::mib(512), 500));
+        assert_eq!(limits.pids, Limits::default().pids);
+        assert_eq!(rules("b").internet, Some(false));
+
+        let file = serde_yaml::Mapping::from_iter([("groups".into(), all.to_value())]);
+        let written = serde_yaml::to_string(&file).unwrap();
+        assert_eq!(roster(&written), all, "{written}");
+    }
+
+    #[test]
+    fn a_rule_that_no_sandbox_could_live_with_is_refused_in_its_place() {
+        let refused = |text: &str| {
+            Roster::parse_groups_file(&format!("groups: {{a: {{{text}, users: [x]}}}}"), "g.yaml")
+                .unwrap_err()
+                .to_string()
+        };
+        for (text, parts) in [
+            ("memory: 1m", ["groups.a.memory", "at least 64m"]),
+            ("cpus: none", ["groups.a.cpus", "none"]),
+            ("pids: 3", ["groups.a.pids", "64"]),
+            ("internet: maybe", ["groups.a.internet", "true or false"]),
+            ("disc: 1g", ["groups.a", "disk"]),
+        ] {
+            let line = refused(text);
+            assert!(parts.iter().all(|part| line.contains(part)), "{text}: {line}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Reading rosters in all the forms that people write them.
 //!
 //! A user is `alice`, or `{name: alice, display_name: …, email: …}` (`username` and `display` are
-//! understood too). A group is a list of users, or `{title: …, users: […]}`, or nothing yet.
+//! understood too). A group is a list of users, or `{title: …, users: […]}` with rules of its own
+//! (`internet`, `memory`, `cpus`, `pids`, `disk`), or nothing yet.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,11 +11,12 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::Value;
 
-use super::{Group, GroupsFile, Roster, User};
+use super::{Group, GroupRules, GroupsFile, Roster, User};
 use crate::config::node::{Found, Meta, Node, NodeSeed, Rule, ShowSecrets, section, unknown_key};
 use crate::config::read::{KeySeed, Reader, Scalar, Step};
 use crate::config::types::is_email;
 use crate::config::{ConfigError, error::unprintable};
+use crate::limits::{ByteSize, Cpus, Limits};
 use crate::name::{ALLOWED, GroupName, NameError, Username, quoted};
 
 /// The most users of a roster: far beyond one machine, and few enough to fit in its memory.
@@ -155,15 +157,16 @@ impl<'de> Visitor<'de> for GroupsVisitor<'_, '_> {
                 },
             })?;
             let Some(group) = key else { return Ok(Roster { groups }) };
-            let (title, members) = reader.at(Step::Key(group.to_string()), || {
+            let content = reader.at(Step::Key(group.to_string()), || {
                 let content = map.next_value_seed(GroupSeed { reader, taken: users })?;
-                if content.1.is_empty() {
+                if content.users.is_empty() {
                     reader.warn("this group has no users yet");
                 }
                 Ok(content)
             })?;
-            users += members.len();
-            groups.push(Group { name: group, title, users: members });
+            users += content.users.len();
+            let Content { title, rules, users: members } = content;
+            groups.push(Group { name: group, title, rules, users: members });
         }
     }
 }
@@ -176,14 +179,22 @@ fn not_groups<E: de::Error>(reader: &Reader<'_>, text: &str) -> E {
     ))
 }
 
-/// A group's title and users. `taken` users are in the roster already.
+/// Everything of a group but its name.
+#[derive(Default)]
+struct Content {
+    title: Option<String>,
+    rules: GroupRules,
+    users: Vec<User>,
+}
+
+/// Reads a group's content. `taken` users are in the roster already.
 struct GroupSeed<'r, 't> {
     reader: &'r Reader<'t>,
     taken: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for GroupSeed<'_, '_> {
-    type Value = (Option<String>, Vec<User>);
+    type Value = Content;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
@@ -191,14 +202,14 @@ impl<'de> DeserializeSeed<'de> for GroupSeed<'_, '_> {
 }
 
 impl<'de> Visitor<'de> for GroupSeed<'_, '_> {
-    type Value = (Option<String>, Vec<User>);
+    type Value = Content;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of users, such as `[alice, bob]`, or `title` and `users`")
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok((None, Vec::new()))
+        Ok(Content::default())
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -209,25 +220,54 @@ impl<'de> Visitor<'de> for GroupSeed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Ok((None, UsersSeed { reader: self.reader, taken: self.taken }.visit_seq(seq)?))
+        let users = UsersSeed { reader: self.reader, taken: self.taken }.visit_seq(seq)?;
+        Ok(Content { users, ..Content::default() })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        const KNOWN: [&str; 7] = ["title", "users", "internet", "memory", "cpus", "pids", "disk"];
         let reader = self.reader;
-        let (mut title, mut users) = (None, None);
+        let mut content = Content::default();
         let mut keys = Keys::default();
-        while let Some(key) = keys.next(reader, &mut map, &["title", "users"])? {
+        while let Some(key) = keys.next(reader, &mut map, &KNOWN)? {
             reader.at(Step::Key(key.to_owned()), || {
-                if key == "title" {
-                    title = free_text(reader, &mut map)?;
-                } else {
-                    users = Some(map.next_value_seed(UsersSeed { reader, taken: self.taken })?);
+                let rules = &mut content.rules;
+                match key {
+                    "title" => content.title = free_text(reader, &mut map)?,
+                    "internet" => rules.internet = value(reader, &mut map, None)?,
+                    "memory" => rules.memory = value(reader, &mut map, Some(MEMORY))?,
+                    "cpus" => rules.cpus = value(reader, &mut map, Some(CPUS))?,
+                    "pids" => rules.pids = value(reader, &mut map, Some(PIDS))?,
+                    "disk" => rules.disk = value(reader, &mut map, None)?,
+                    _ => {
+                        let seed = UsersSeed { reader, taken: self.taken };
+                        content.users = map.next_value_seed(seed)?;
+                    }
                 }
                 Ok(())
             })?;
         }
-        Ok((title, users.unwrap_or_default()))
+        Ok(content)
     }
+}
+
+/// The bounds are those of the node's own settings.
+const MEMORY: Rule<Option<ByteSize>> =
+    Rule { allowed: "at least 64m", holds: |size| size.is_none_or(ByteSize::is_memory) };
+const CPUS: Rule<Option<Cpus>> =
+    Rule { allowed: "a number from 0.01 to 1024", holds: |cpus| cpus.is_none_or(Limits::is_cpus) };
+const PIDS: Rule<Option<u32>> = Rule {
+    allowed: "a whole number from 64 to 4194304",
+    holds: |pids| pids.is_none_or(Limits::is_pids),
+};
+
+/// Reads the value of a key as the configuration's own keys are read.
+fn value<'de, T: Node, A: MapAccess<'de>>(
+    reader: &Reader<'_>,
+    map: &mut A,
+    rule: Option<Rule<T>>,
+) -> Result<T, A::Error> {
+    map.next_value_seed(NodeSeed::<T> { reader, rule })
 }
 
 /// The users of a group.
@@ -256,7 +296,7 @@ impl<'de> Visitor<'de> for UsersSeed<'_, '_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<User>, E> {
-        GroupSeed { reader: self.reader, taken: 0 }.visit_str(text).map(|(_, users)| users)
+        GroupSeed { reader: self.reader, taken: 0 }.visit_str(text).map(|content| content.users)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<User>, A::Error> {

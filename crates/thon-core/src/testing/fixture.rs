@@ -40,6 +40,7 @@ pub fn specs(many: usize) -> Vec<SandboxSpec> {
                 code_port: port(8443, number)?,
                 host_port: port(20_000, number)?,
                 limits: Limits::default(),
+                internet: true,
                 access: Access::Open,
                 environment: BTreeMap::new(),
                 files: Vec::new(),

@@ -81,7 +81,13 @@ impl Node {
             network_mode: NetworkMode::Bridge,
             code_port: free_port(),
             host_port: free_port(),
-            limits: Limits { memory: ByteSize::mib(700), cpus: Cpus::from_milli(1500), pids: 300 },
+            limits: Limits {
+                memory: ByteSize::mib(700),
+                cpus: Cpus::from_milli(1500),
+                pids: 300,
+                disk: None,
+            },
+            internet: true,
             access: Access::Password(Password {
                 secret: Secret::new("hunter2-hunter2"),
                 hash: Secret::new("$argon2id$v=19$m=256,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaA"),
