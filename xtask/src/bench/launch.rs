@@ -5,12 +5,13 @@
 //! before the clock starts.
 
 use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::floor::{clear, floor};
-use super::look::{median, pause, until_healthy};
+use super::look::{median, until_healthy};
 use crate::shell::{Shell, say};
 
 /// Beyond this many at once, code-servers starve each other to death: there is no such floor.
@@ -31,7 +32,8 @@ pub(crate) fn launch(shell: &Shell, sizes: &[usize]) -> Result<(), String> {
         return Err("building thon failed".to_owned());
     }
     let thon = shell.root.join("target/release/thon");
-    let mut table = String::from("users  rounds  floor s  thon s  ratio  peak MiB\n");
+    let mut table =
+        String::from("users  rounds  floor s  healthy s  ratio  reachable s  peak MiB\n");
     for &size in sizes {
         let rounds = if size > ALL_AT_ONCE_UP_TO { 1 } else { 5 };
         let mut measured = Vec::new();
@@ -40,8 +42,8 @@ pub(crate) fn launch(shell: &Shell, sizes: &[usize]) -> Result<(), String> {
             say(&format!(
                 "{size} users, round {round}: floor {:.2} s, thon {:.2} s, ratio {:.2}",
                 one.floor,
-                one.thon,
-                one.thon / one.floor
+                one.healthy,
+                one.healthy / one.floor
             ));
             measured.push(one);
         }
@@ -49,10 +51,11 @@ pub(crate) fn launch(shell: &Shell, sizes: &[usize]) -> Result<(), String> {
         // Writing to a String can't fail.
         let _ = writeln!(
             table,
-            "{size:>5}  {rounds:>6}  {:>7.2}  {:>6.2}  {:>5.2}  {:>8.1}",
+            "{size:>5}  {rounds:>6}  {:>7.2}  {:>9.2}  {:>5.2}  {:>11.2}  {:>8.1}",
             of(|one| one.floor),
-            of(|one| one.thon),
-            of(|one| one.thon / one.floor),
+            of(|one| one.healthy),
+            of(|one| one.healthy / one.floor),
+            of(|one| one.reachable),
             of(|one| one.peak_mib),
         );
     }
@@ -60,14 +63,25 @@ pub(crate) fn launch(shell: &Shell, sizes: &[usize]) -> Result<(), String> {
         "\n{table}\nMedians. floor: the faster of all at once and {AT_A_TIME} at a time (from more than"
     ));
     say(&format!(
-        "{ALL_AT_ONCE_UP_TO} users only the latter). thon: until the command has ended, every URL tried."
+        "{ALL_AT_ONCE_UP_TO} users only the latter), until all are healthy. healthy: until thon says so \
+         of the last one;"
     ));
+    say("reachable: until the command has ended, every URL tried through nginx.");
     Ok(())
 }
 
+/// What one round came to, in seconds and MiB.
 struct Round {
     floor: f64,
-    thon: f64,
+    healthy: f64,
+    reachable: f64,
+    peak_mib: f64,
+}
+
+/// What one launch came to.
+struct Launched {
+    healthy: Duration,
+    reachable: Duration,
     peak_mib: f64,
 }
 
@@ -82,9 +96,14 @@ fn round_of(thon: &Path, size: usize) -> Result<Round, String> {
     }
     let best = floors.into_iter().flatten().min().ok_or("the floor never became healthy")?;
     let node = Node::new(thon, size)?;
-    let (took, peak_mib) = node.launch(count)?;
+    let launched = node.launch(count)?;
     drop(node);
-    Ok(Round { floor: best.as_secs_f64(), thon: took.as_secs_f64(), peak_mib })
+    Ok(Round {
+        floor: best.as_secs_f64(),
+        healthy: launched.healthy.as_secs_f64(),
+        reachable: launched.reachable.as_secs_f64(),
+        peak_mib: launched.peak_mib,
+    })
 }
 
 /// A node of its own, taken away with everything of it when it is dropped.
@@ -129,27 +148,36 @@ impl<'a> Node<'a> {
         command
     }
 
-    /// Starts everyone; until the command has ended, and its peak memory. The command looks at each
-    /// code-server itself; a second watcher would only take from what the sandboxes start with.
-    fn launch(&self, count: u16) -> Result<(Duration, f64), String> {
+    /// Starts everyone. When all are healthy is taken from what the command says: it looks at each
+    /// code-server itself, and a second watcher would only take from what the sandboxes start with.
+    fn launch(&self, count: u16) -> Result<Launched, String> {
         let ports: Vec<u16> = (PORTS..PORTS + count).collect();
         let start = Instant::now();
         let mut child = self
-            .command(&["run", "--quiet"])
+            .command(&["run"])
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| error.to_string())?;
         let mut peak = 0.0_f64;
-        while matches!(child.try_wait(), Ok(None)) {
+        let mut healthy = None;
+        let all = format!(": running ({count}/{count})");
+        let lines = child.stderr.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
+        for line in lines.map_while(Result::ok) {
+            if line.ends_with(&all) {
+                healthy = Some(start.elapsed());
+            }
             peak = peak.max(peak_mib(child.id()).unwrap_or(0.0));
-            pause();
         }
-        let took = start.elapsed();
+        let ended = child.wait().map_err(|error| error.to_string())?;
+        let reachable = start.elapsed();
         let (_, answered) = until_healthy(&ports, Instant::now(), Duration::ZERO);
-        if answered < ports.len() {
-            return Err(format!("only {answered} of {count} became healthy"));
+        match healthy {
+            Some(healthy) if ended.success() && answered == ports.len() => {
+                Ok(Launched { healthy, reachable, peak_mib: peak })
+            }
+            _ => Err(format!("only {answered} of {count} became healthy")),
         }
-        Ok((took, peak))
     }
 }
 
