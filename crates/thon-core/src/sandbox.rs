@@ -28,6 +28,10 @@ pub const USER_ID: u32 = 1001;
 /// three hours lets the memory of closed tabs pile up.
 const RECONNECTION_GRACE_SECONDS: u32 = 600;
 
+/// Where the image keeps what Node has compiled of code-server (see the Dockerfile). A launch that
+/// is pointed to it takes a tenth less CPU time; where an image lacks it, Node does without.
+const COMPILE_CACHE: (&str, &str) = ("NODE_COMPILE_CACHE", "/usr/local/share/thon/compile-cache");
+
 /// The runtime's name for a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -150,6 +154,16 @@ impl SandboxSpec {
             "--disable-workspace-trust".to_owned(),
             MOUNT_POINT.to_owned(),
         ]
+    }
+
+    /// All environment variables: the configured ones, and what makes code-server start faster. The
+    /// latter is no part of the fingerprint, for nobody's sandbox is worth replacing for it.
+    #[must_use]
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        let (name, value) = COMPILE_CACHE;
+        let mut variables = self.environment.clone();
+        variables.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        variables
     }
 
     /// All files to place, code-server's configuration with the password's hash first. The hash is in
@@ -341,6 +355,15 @@ mod tests {
         );
         let host = SandboxSpec { network_mode: NetworkMode::Host, ..spec() };
         assert!(host.arguments().join(" ").starts_with("--bind-addr 127.0.0.1:8444 "));
+    }
+
+    #[test]
+    fn what_makes_a_start_faster_replaces_no_sandbox_and_yields_to_the_organizer() {
+        let mut own = spec();
+        assert!(own.variables()["NODE_COMPILE_CACHE"].starts_with("/usr/local/share/thon/"));
+        assert!(!serde_json::to_string(&own.fingerprint()).unwrap().contains("COMPILE"));
+        own.environment.insert("NODE_COMPILE_CACHE".to_owned(), "/tmp/mine".to_owned());
+        assert_eq!(own.variables()["NODE_COMPILE_CACHE"], "/tmp/mine");
     }
 
     #[test]

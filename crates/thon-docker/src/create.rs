@@ -148,7 +148,7 @@ fn body(
     labels.insert(labels::FINGERPRINT.to_owned(), fingerprint);
     let port = format!("{}/tcp", spec.code_port);
     let bridge = spec.network_mode == NetworkMode::Bridge;
-    let environment = spec.environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let environment = spec.variables().into_iter().map(|(name, value)| format!("{name}={value}"));
     ContainerCreateBody {
         image: Some(spec.image.to_string()),
         cmd: Some(spec.arguments()),

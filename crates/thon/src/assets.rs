@@ -31,6 +31,7 @@ assets![
     "image/scripts/probe-gallery.mjs",
     "image/scripts/slim-code-server.sh",
     "image/scripts/slim-kilo.sh",
+    "image/scripts/warm-compile-cache.sh",
     "image/settings/machine-settings.json",
     "image/settings/thon-defaults/package.json",
     "image/settings/user-settings.json",

@@ -38,6 +38,7 @@ fn two_groups_and_six_users_each_get_an_editor_of_their_own() {
     passwords_open_what_they_should(&stage.web(), &all);
     what_status_says(&stage, &all);
     confined(&stage, &all);
+    starts_warm(&stage);
     secrets_stay_secret(&stage, &all, &first.command_lines);
     assert!(first.peak_kib > 0 && first.peak_kib < MOST_MEMORY, "{} KiB", first.peak_kib);
     a_second_run_does_nothing(&stage);
@@ -149,6 +150,18 @@ fn confined(stage: &Stage, all: &[Instance]) {
     let network = docker(&["network", "inspect", &stage.name]);
     let network: Value = serde_json::from_str(&network).unwrap();
     assert_eq!(network[0]["Options"]["com.docker.network.bridge.enable_icc"], "false");
+}
+
+/// What Node compiled of code-server comes with the image, and is nothing that a participant could
+/// change.
+fn starts_warm(stage: &Stage) {
+    let container = stage.container_name(USERS[0]);
+    let script = "find \"$NODE_COMPILE_CACHE\" -type f | head -n 1; \
+                  find \"$NODE_COMPILE_CACHE\" -writable | wc -l";
+    let said = docker(&["exec", &container, "sh", "-c", script]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("/usr/local/share/thon/"), "{said}");
+    assert_eq!(lines[1].trim(), "0");
 }
 
 /// Passwords are in `thon run`'s table, where they are asked for, and in a private file. Nowhere
