@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon_core::adapter::FailureKind;
-use thon_core::certificate::CertificateNames;
+use thon_core::adapter::{CertificateProvider as _, FailureKind};
+use thon_core::certificate::{CertificateChange, CertificateNames};
+use thon_core::config::Layout;
 use thon_core::endpoint::{NetworkMode, Port};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
 use thon_core::instance::InstanceState;
+use thon_core::layout::Coverage;
 use thon_core::limits::Limits;
 use thon_core::name::{NodeName, UserId};
 use thon_core::orchestrator::{
@@ -75,7 +77,10 @@ impl Room {
                 host: "203.0.113.7".to_owned(),
                 https_port: port(443),
                 http_port: port(80),
+                layout: Layout::Path,
+                instance_ports: 30_000..=32_767,
                 names: CertificateNames::for_node("203.0.113.7", None),
+                coverage: Coverage::Wildcards,
             }),
         };
         change(&mut settings);
@@ -93,6 +98,17 @@ impl Room {
     async fn run(&self, users: &[UserId]) -> RunReport {
         self.orchestrator().run(&everyone(users)).await.unwrap()
     }
+}
+
+/// An orchestrator of the same room in another layout, below a domain where that has one.
+fn laid_out(room: &Room, layout: Layout) -> Orchestrator {
+    room.orchestrator_with(|settings| {
+        let site = settings.site.as_mut().unwrap();
+        site.layout = layout;
+        if layout == Layout::Subdomain {
+            site.host = "hack.example.org".to_owned();
+        }
+    })
 }
 
 fn everyone(users: &[UserId]) -> RunRequest {
@@ -177,14 +193,20 @@ async fn one_group_is_launched_without_touching_the_routes_of_another() {
 
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_operation_the_next_run_converges() {
+    for layout in [Layout::Path, Layout::Port] {
+        killed_at_any_operation(layout).await;
+    }
+}
+
+async fn killed_at_any_operation(layout: Layout) {
     let users = fixture::users(3);
     let whole = Room::new();
-    let expected = whole.run(&users).await;
+    let expected = laid_out(&whole, layout).run(&everyone(&users)).await.unwrap();
     let operations = whole.faults.count();
     for step in 1..=operations {
         let room = Room::new();
         room.faults.halt_at(step);
-        let orchestrator = room.orchestrator();
+        let orchestrator = laid_out(&room, layout);
         let request = everyone(&users);
         let halted = async {
             while !room.faults.halted() {
@@ -197,13 +219,13 @@ async fn killed_at_any_operation_the_next_run_converges() {
             result = orchestrator.run(&request) => drop(result),
         }
         room.faults.halt_at(0);
-        let report = room.run(&users).await;
+        let report = laid_out(&room, layout).run(&request).await.unwrap();
         assert!(report.is_success(), "killed at {step}: {:?}", report.failures);
         assert_eq!(urls(&report), urls(&expected), "killed at {step}");
-        let status = room.orchestrator().status(&users).await.unwrap();
+        let status = laid_out(&room, layout).status(&users).await.unwrap();
         assert_eq!(status.len(), 3, "killed at {step}: no duplicate and no orphan");
         assert!(status.iter().all(|i| i.state == InstanceState::Running), "killed at {step}");
-        let again = room.run(&users).await;
+        let again = laid_out(&room, layout).run(&request).await.unwrap();
         assert!(again.plan.is_settled(), "killed at {step}: {:?}", again.plan.summary());
     }
 }
@@ -384,4 +406,117 @@ async fn the_in_memory_adapters_keep_the_contracts() {
     room.run(&fixture::users(2)).await;
     let site = room.proxy.serving().unwrap();
     contract::proxy(&MemoryProxy::new(Arc::new(Faults::default())), &site).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_layout_port_everyone_has_an_origin_that_stays_theirs() {
+    let room = Room::new();
+    let users = fixture::users(4);
+    let run =
+        async |users: &[UserId]| laid_out(&room, Layout::Port).run(&everyone(users)).await.unwrap();
+    let first = run(&users[1..3]).await;
+    assert_eq!(urls(&first), ["https://203.0.113.7:30000/", "https://203.0.113.7:30001/"]);
+    // Whoever comes before them in the roster takes nobody's place.
+    let second = run(&users).await;
+    assert_eq!(urls(&second)[0], "https://203.0.113.7:30002/");
+    assert_eq!(urls(&second)[1..3], urls(&first));
+    assert_eq!((room.faults.calls("create").len(), room.proxy.reloads()), (4, 2));
+    let third = run(&users).await;
+    assert!(third.plan.is_settled());
+    assert_eq!((urls(&third), room.proxy.reloads()), (urls(&second), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_layout_is_one_run_that_touches_no_sandbox() {
+    let room = Room::new();
+    let users = fixture::users(3);
+    let path = room.run(&users).await;
+    let expected = [
+        (Layout::Port, "https://203.0.113.7:30002/"),
+        (Layout::Subdomain, "https://user-2.group-0.hack.example.org/"),
+        (Layout::Path, "https://203.0.113.7/20002/proxy/8445/"),
+        (Layout::Port, "https://203.0.113.7:30002/"),
+    ];
+    for (reloads, (layout, url)) in (2..).zip(expected) {
+        for _ in 0..2 {
+            let report = laid_out(&room, layout).run(&everyone(&users)).await.unwrap();
+            assert!(report.is_success() && report.plan.is_settled(), "{layout}");
+            assert_eq!(urls(&report)[2], url);
+            assert_eq!(room.proxy.reloads(), reloads, "{layout}: once, and then nothing");
+        }
+    }
+    assert_eq!((room.faults.calls("create").len(), room.faults.calls("start").len()), (3, 3));
+    assert_eq!(urls(&room.run(&users).await), urls(&path));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_for_one_user_after_the_layout_was_changed_leaves_nobody_without_a_way_in() {
+    let room = Room::new();
+    let users = fixture::users(3);
+    room.run(&users).await;
+    let request = RunRequest {
+        roster: users.clone(),
+        selected: users[2..].to_vec(),
+        ..RunRequest::default()
+    };
+    laid_out(&room, Layout::Port).run(&request).await.unwrap();
+    assert_eq!(room.proxy.serving().unwrap().routes.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writing_the_routes_anew_gives_public_ports_that_are_kept() {
+    let room = Room::new();
+    let users = fixture::users(2);
+    room.run(&users).await;
+    laid_out(&room, Layout::Port).sync_proxy().await.unwrap();
+    let routes = room.proxy.serving().unwrap().routes;
+    assert_eq!(routes.len(), 2);
+    laid_out(&room, Layout::Port).run(&everyone(&users)).await.unwrap();
+    assert_eq!(room.proxy.serving().unwrap().routes, routes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_public_port_of_another_program_is_skipped_and_one_taken_later_stops_only_its_user() {
+    let room = Room::new();
+    let users = fixture::users(3);
+    let port = |number| Port::new(number).unwrap();
+    room.proxy.occupy(port(30_000));
+    let run = async || laid_out(&room, Layout::Port).run(&everyone(&users)).await.unwrap();
+    let report = run().await;
+    assert_eq!(urls(&report)[0], "https://203.0.113.7:30001/");
+    room.proxy.occupy(port(30_002));
+    let report = run().await;
+    let failed: Vec<_> = report.failures.iter().map(|failure| failure.user.clone()).collect();
+    assert_eq!(failed, users[1..2]);
+    assert!(report.instances[1].health.contains("public port 30002"), "{:?}", report.instances[1]);
+    assert_eq!(room.proxy.serving().unwrap().routes.len(), 2, "the others are served");
+    assert_eq!(report.proxy_failure, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn public_ports_run_out_before_anything_is_made() {
+    let room = Room::new();
+    let orchestrator = room.orchestrator_with(|settings| {
+        let site = settings.site.as_mut().unwrap();
+        (site.layout, site.instance_ports) = (Layout::Port, 30_000..=30_001);
+    });
+    let error = orchestrator.run(&everyone(&fixture::users(3))).await.unwrap_err().to_string();
+    assert!(error.contains("group-0/user-2") && error.contains("nginx.instance_ports"), "{error}");
+    assert!(room.faults.calls("create").is_empty() && room.faults.calls("save_seats").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_certificate_covers_whoever_has_a_name() {
+    let room = Room::new();
+    let users = fixture::users(10);
+    laid_out(&room, Layout::Subdomain).run(&everyone(&users[..9])).await.unwrap();
+    // Someone more in a group that has a wildcard needs no other certificate.
+    let names = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned());
+        CertificateNames::for_node("203.0.113.7", None).with(names)
+    };
+    let covered = names(&["*.group-0.hack.example.org", "*.group-1.hack.example.org"]);
+    assert!(room.certificates.current(&covered).await.unwrap().is_some());
+    let report = laid_out(&room, Layout::Subdomain).run(&everyone(&users)).await.unwrap();
+    assert_eq!(report.certificate.unwrap().change, CertificateChange::Reused);
 }

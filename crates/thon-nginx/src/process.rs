@@ -3,6 +3,7 @@
 //! For: what is asked of the operating system about processes and ports.
 //! Not for: what the configuration says, and when to do what.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -249,12 +250,45 @@ pub(crate) fn port_state(port: Port) -> PortState {
     }
 }
 
+/// Those of `ports` on which others than the processes `ours` listen; `served` is what ours were
+/// told to serve.
+pub(crate) fn held_by_others(ports: &[Port], ours: &[u32], served: &str) -> BTreeSet<Port> {
+    let mut taken: BTreeSet<Port> =
+        ports.iter().copied().filter(|port| port_state(*port) == PortState::Taken).collect();
+    if taken.is_empty() {
+        return taken;
+    }
+    let files: BTreeSet<PathBuf> = ours.iter().flat_map(|pid| open_files(*pid)).collect();
+    let hidden = !ours.is_empty() && files.is_empty();
+    let tables = tables();
+    taken.retain(|port| {
+        // A process with capabilities of its own hides its sockets from its own user.
+        if hidden && listens(served, *port) {
+            return false;
+        }
+        let sockets = tables.iter().flat_map(|table| listening(table, port.get()));
+        let mut sockets = sockets.map(|inode| PathBuf::from(format!("socket:[{inode}]")));
+        !sockets.all(|socket| files.contains(&socket))
+    });
+    taken
+}
+
+/// True if a configuration of ours has a server on `port`.
+pub(crate) fn listens(text: &str, port: Port) -> bool {
+    text.contains(&format!(" listen {port} ")) || text.contains(&format!(" listen {port};"))
+}
+
+/// What listens on this machine, in the kernel's words.
+fn tables() -> Vec<String> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].iter();
+    tables.filter_map(|table| fs::read_to_string(table).ok()).collect()
+}
+
 /// The processes that listen on `port`, as far as this user may see them.
 pub(crate) fn holders(port: Port) -> Vec<u32> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let sockets: Vec<String> = tables()
         .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening(&table, port.get()))
+        .flat_map(|table| listening(table, port.get()))
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     if sockets.is_empty() {
@@ -352,6 +386,9 @@ mod tests {
         let port = Port::new(u32::from(listener.local_addr().unwrap().port())).unwrap();
         assert_eq!(port_state(port), PortState::Taken);
         assert_eq!(holders(port), [std::process::id()]);
+        let others = |ours: &[u32]| held_by_others(&[port], ours, "");
+        assert_eq!(others(&[]), BTreeSet::from([port]));
+        assert_eq!(others(&[std::process::id()]), BTreeSet::new());
         assert!(describe(&holders(port)).contains(&std::process::id().to_string()));
     }
 }

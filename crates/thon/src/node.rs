@@ -13,13 +13,14 @@ use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
+use thon_core::layout::{Coverage, certificate_names};
 use thon_core::name::UserId;
 use thon_core::orchestrator::{
     Adapters, InstanceView, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
     SiteSettings, UserFailure,
 };
 use thon_core::port::PortRanges;
-use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
+use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck, base_url};
 use thon_core::sandbox::{HOME, InjectedFile};
 use thon_core::workspace::WorkspaceMode;
 use thon_docker::{DockerRuntime, DockerSettings};
@@ -68,9 +69,12 @@ impl Node {
         );
         let public = public_host(&config);
         let names = CertificateNames::for_node(&public, config.external_ip);
+        let everyone: Vec<UserId> = config.groups.users().map(|(user, _)| user).collect();
+        let below = certificate_names(config.nginx.layout, &everyone, &public, coverage(&config));
         let proxy = Arc::new(NginxProxy::new(nginx_settings(&config, &home)));
         let certificates = Arc::new(Tls::new(tls_settings(&config, &home), clock));
         let settings = node_settings(&config, public, names.clone())?;
+        let names = names.with(below);
         let adapters = Adapters {
             runtime: docker.clone(),
             proxy: proxy.clone(),
@@ -163,6 +167,13 @@ impl Node {
     #[must_use]
     pub const fn certificate_names(&self) -> &CertificateNames {
         &self.names
+    }
+
+    /// The URL of what all participants share: the page that greets them and `/ca.crt`; without a
+    /// slash at its end.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        base_url(&self.names.primary, self.config.nginx.https_port)
     }
 
     /// The certificate that is there now.
@@ -331,7 +342,10 @@ fn node_settings(
         host,
         https_port: config.nginx.https_port,
         http_port: config.nginx.http_port,
+        layout: config.nginx.layout,
+        instance_ports: config.nginx.instance_ports.numbers(),
         names,
+        coverage: coverage(config),
     });
     Ok(NodeSettings {
         node: config.node.clone(),
@@ -357,6 +371,11 @@ fn node_settings(
         ready_timeout: Duration::from_secs(sandbox.ready_timeout_seconds.into()),
         site,
     })
+}
+
+/// How the certificate covers the names of instances, where they have some.
+fn coverage(config: &Config) -> Coverage {
+    Coverage::by(config.nginx.ssl_provider, config.groups.user_count())
 }
 
 fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {
