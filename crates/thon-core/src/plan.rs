@@ -228,7 +228,7 @@ fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Acti
     let reason = match differences {
         None => "its label can't be read".to_owned(),
         Some(differences) if !differences.is_empty() => differences.join(", "),
-        Some(_) if mixes_sessions(spec, sandbox) => {
+        Some(_) if mixes_sessions(&spec, sandbox) => {
             "its session's cookie would be mixed up with others' in layout port".to_owned()
         }
         Some(_) if recreate => "asked for".to_owned(),
