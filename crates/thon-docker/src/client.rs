@@ -48,6 +48,8 @@ pub struct DockerRuntime {
     cpu_count: OnceCell<i64>,
     /// What is known of sandboxes without asking again.
     known: Mutex<HashMap<SandboxId, Known>>,
+    /// The network of those without internet, as soon as it is there behind its walls.
+    pub(crate) offline: OnceCell<()>,
     /// Folders seen in images, by the image's id and the path.
     folders: Mutex<HashSet<(String, String)>>,
 }
@@ -68,6 +70,7 @@ impl DockerRuntime {
             host,
             client: OnceCell::new(),
             cpu_count: OnceCell::new(),
+            offline: OnceCell::new(),
             known: Mutex::default(),
             folders: Mutex::default(),
         })
@@ -105,6 +108,11 @@ impl DockerRuntime {
             Ok(count.filter(|count| *count > 0).unwrap_or(1))
         };
         self.cpu_count.get_or_try_init(|| ask).await.copied()
+    }
+
+    /// The engine's address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
     }
 
     pub(crate) fn settings(&self) -> &DockerSettings {

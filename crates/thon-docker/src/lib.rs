@@ -1,7 +1,7 @@
 //! Docker as THON's sandbox runtime.
 //!
 //! For: everything that is said to a Docker engine: sandboxes as containers with limits, hardening
-//! and labels, the node's own network, volumes and host folders for workspaces, files placed as a
+//! and labels, the node's own networks and the walls around them, volumes and host folders for workspaces, files placed as a
 //! tar stream, health, logs, and the sandbox image (pulled, built, or bootstrapped from the
 //! distribution's packages).
 //!
@@ -17,6 +17,7 @@ mod client;
 mod create;
 mod error;
 mod exec;
+mod firewall;
 mod health;
 mod image;
 mod inject;
@@ -35,6 +36,7 @@ pub use build::{BuildOutcome, BuildRequest, ContextFile, MissingExtension};
 pub use client::{DockerRuntime, EngineVersion};
 pub use error::{BuildFailure, DockerError};
 pub use exec::ExecOutput;
+pub use firewall::{FirewallSettings, FirewallState};
 pub use image::ImageInfo;
 pub use labels::{FINGERPRINT, GROUP, IMAGE_INPUTS, MANAGED, NODE, USER, VERSION};
 pub use progress::{Progress, ProgressCallback};

@@ -22,7 +22,7 @@ use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
 use thon_core::sandbox::{HOME, InjectedFile};
 use thon_core::workspace::WorkspaceMode;
-use thon_docker::{DockerRuntime, DockerSettings};
+use thon_docker::{DockerRuntime, DockerSettings, FirewallSettings, FirewallState};
 use thon_nginx::{NginxProxy, NginxSettings};
 use thon_tls::{Provider, Tls, TlsSettings};
 
@@ -62,6 +62,7 @@ impl Node {
                     Subnet::Auto => None,
                     network @ Subnet::Network { .. } => Some(network.to_string()),
                 },
+                firewall: firewall(&config),
                 ..DockerSettings::for_node(config.node.clone())
             })
             .map_err(Failure::from)?,
@@ -132,10 +133,12 @@ impl Node {
         Ok(self.orchestrator.stop(users, false).await?)
     }
 
-    /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
+    /// Removes all sandboxes, the proxy's configuration, the sandboxes' networks and the walls around
+    /// them. Workspaces, seats and certificates stay.
     pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
         let removed = self.orchestrator.stop(None, true).await?;
         self.orchestrator.cleanup_proxy().await?;
+        self.docker.dismantle().await.map_err(Failure::from)?;
         Ok(removed)
     }
 
@@ -205,6 +208,7 @@ impl Node {
 
     /// Starts the Docker engine and waits until it answers.
     pub async fn start_engine(&self) -> Result<EngineStart, Error> {
+        self.docker.close_before_start().await;
         let docker = Arc::clone(&self.docker);
         let answers = move || {
             let docker = Arc::clone(&docker);
@@ -270,9 +274,14 @@ impl Node {
         Ok(false)
     }
 
-    /// Makes the network that all sandboxes share, where it isn't there yet, so that no launch
-    /// waits for it.
-    pub async fn ready_network(&self) -> Result<(), Error> {
+    /// How the walls between sandboxes and this machine stand.
+    pub async fn firewall(&self) -> FirewallState {
+        self.docker.firewall().await
+    }
+
+    /// Makes the network that all sandboxes share and the walls around it, where they aren't there
+    /// yet, so that no launch waits for them. Returns what will not hold, one line each.
+    pub async fn ready_network(&self) -> Result<Vec<String>, Error> {
         Ok(self.docker.prepare().await?)
     }
 }
@@ -319,6 +328,12 @@ pub fn public_host(config: &Config) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => address.to_string(),
     })
+}
+
+fn firewall(config: &Config) -> Option<FirewallSettings> {
+    let open = config.open_ports()?;
+    let keeps_offline = config.keeps_offline();
+    Some(FirewallSettings { services: open.services, public: open.public, keeps_offline })
 }
 
 fn node_settings(

@@ -10,6 +10,7 @@ mod env;
 pub(crate) mod error;
 pub(crate) mod leaf;
 pub(crate) mod node;
+mod open;
 mod ports;
 pub(crate) mod read;
 mod schema;
@@ -26,6 +27,7 @@ pub use choices::{
 pub use env::quote as quote_env;
 pub use error::{ConfigError, Position, Problem, Severity, Warning};
 pub use node::ShowSecrets;
+pub use open::OpenPorts;
 pub use ports::PortList;
 pub use schema::{
     AuthConfig, Config, DashboardConfig, NginxConfig, ProviderConfig, SandboxConfig, VscodeConfig,

@@ -4,11 +4,11 @@
 //! Not for: what only the machine can tell: files, free ports, memory, reachability.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use super::choices::SslProvider;
 use super::error::{Problem, Severity};
 use super::schema::{Config, ProviderConfig};
+use super::types::is_loopback;
 use crate::endpoint::{NetworkMode, Port};
 
 /// Where Linux begins to hand out ports to outgoing connections
@@ -51,6 +51,7 @@ impl Config {
         let mut findings = Findings::default();
         self.check_roster(&mut findings);
         self.check_not_yet(&mut findings);
+        self.check_walls(&mut findings);
         self.check_ports(&mut findings);
         self.check_certificate(&mut findings);
         self.check_models(&mut findings);
@@ -139,6 +140,24 @@ impl Config {
                     sandbox.subnet
                 ),
                 "choose a larger network",
+            );
+        }
+    }
+
+    /// In host mode sandboxes share this machine's network, in which no walls stand.
+    fn check_walls(&self, findings: &mut Findings) {
+        if self.sandbox.network_mode != NetworkMode::Host {
+            return;
+        }
+        let node = (!self.sandbox.internet).then(|| "sandbox.internet".to_owned());
+        let offline = self.groups.groups().iter().filter(|g| g.rules.internet == Some(false));
+        let groups = offline.map(|group| format!("groups.{}.internet", group.name));
+        for key in node.into_iter().chain(groups) {
+            findings.error(
+                &key,
+                "false can't be had with sandbox.network_mode: host, which shares this machine's \
+                 network",
+                "set it to true, or sandbox.network_mode: bridge",
             );
         }
     }
@@ -307,10 +326,6 @@ impl Config {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host.parse::<IpAddr>().map_or(host == "localhost", |address| address.is_loopback())
-}
-
 /// Names that entries of a list share.
 fn check_twice<'a>(key: &str, names: impl Iterator<Item = &'a str>, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
@@ -359,6 +374,11 @@ mod tests {
             (
                 "sandbox: {network_mode: host, starting_port: 8099}\ngroups: {a: [x, y]}",
                 "dashboard.port",
+            ),
+            ("sandbox: {network_mode: host, internet: false}", "sandbox.internet"),
+            (
+                "sandbox: {network_mode: host}\ngroups: {a: {internet: false, users: [x]}}",
+                "groups.a.internet",
             ),
             ("gateway: {enabled: true}", "gateway.enabled"),
             ("langfuse: {enabled: true, public_key: pk}", "langfuse.enabled"),
