@@ -11,6 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::certificate::{Certificate, CertificateNames};
+use crate::disk::{DiskGuard, DiskUse};
 use crate::endpoint::{Endpoint, Port};
 use crate::image::ImageRef;
 use crate::name::UserId;
@@ -117,6 +118,12 @@ pub trait SandboxRuntime: Send + Sync {
 
     /// Removes the sandbox, running or not. The workspace stays.
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure>;
+
+    /// What will keep the sandbox of this specification within its disk space.
+    async fn disk_guard(&self, spec: &SandboxSpec) -> Result<DiskGuard, Failure>;
+
+    /// What a sandbox and its workspace hold on the disk. Never takes longer than some ten seconds.
+    async fn disk_use(&self, id: &SandboxId) -> Result<DiskUse, Failure>;
 
     /// The last `tail` lines that the sandbox wrote.
     async fn logs(&self, id: &SandboxId, tail: usize) -> Result<String, Failure>;

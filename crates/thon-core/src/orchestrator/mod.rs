@@ -5,6 +5,7 @@
 //! proxy before a URL is given out. One user's failure never stops another's instance.
 //! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
 
+mod disk;
 mod launch;
 mod prepare;
 mod view;
@@ -201,10 +202,13 @@ impl Orchestrator {
         let certificate = self.certificate().await?;
         let mut failures = self.make_workspaces(&prepared).await;
         self.make_ready(&prepared.plan).await?;
+        self.say_disk_guard(&prepared.plan).await;
         let launched = self.launch_all(&prepared.plan, &failures).await;
         let started = launched.started;
         failures.extend(launched.failures);
         let observed = self.adapters.runtime.observe().await?;
+        let spaces = self.disk_spaces(&observed).await;
+        self.say_disk_pressing(&observed, &spaces);
         let (proxy_change, proxy_failure, checks) =
             self.serve(certificate.as_ref(), &observed, &request.selected).await;
         let healthy = launched.healthy;
@@ -212,6 +216,7 @@ impl Orchestrator {
         for user in &request.selected {
             let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
             let mut view = self.view(user, sandbox, healthy.contains(user), prepared.seat(user));
+            view.disk = sandbox.and_then(|sandbox| spaces.get(&sandbox.id)).copied();
             if proxy_failure.is_some() {
                 view.url = None;
             }
@@ -247,7 +252,7 @@ impl Orchestrator {
     pub async fn status(&self, roster: &[UserId]) -> Result<Vec<InstanceView>, RunError> {
         let observed = self.adapters.runtime.observe().await?;
         let seats = self.adapters.store.load_seats().await?;
-        let healthy = self.healthy(&observed).await;
+        let (healthy, spaces) = tokio::join!(self.healthy(&observed), self.disk_spaces(&observed));
         let served = self.is_served().await;
         let mut users: Vec<&UserId> = roster.iter().collect();
         let known: BTreeSet<&UserId> = roster.iter().collect();
@@ -261,6 +266,7 @@ impl Orchestrator {
                 let healthy = sandbox.is_some_and(|sandbox| healthy.contains(&sandbox.id));
                 let mut view = self.view(user, sandbox, healthy, seat);
                 view.in_roster = known.contains(user);
+                view.disk = sandbox.and_then(|sandbox| spaces.get(&sandbox.id)).copied();
                 view.url = view.url.filter(|_| served);
                 view
             })

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Faults;
 use crate::adapter::{Failure, FailureKind, SandboxRuntime};
+use crate::disk::{DiskGuard, DiskUse};
 use crate::endpoint::{Endpoint, Port};
 use crate::image::ImageRef;
 use crate::name::{NodeName, UserId};
@@ -38,6 +39,7 @@ struct State {
     images: Option<BTreeSet<String>>,
     busy: BTreeSet<Port>,
     most_starting: usize,
+    written: BTreeMap<UserId, DiskUse>,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,11 @@ impl MemoryRuntime {
     #[must_use]
     pub fn workspaces(&self) -> usize {
         self.state().workspaces.len()
+    }
+
+    /// Lets a user have written so much.
+    pub fn write(&self, user: &UserId, written: DiskUse) {
+        self.state().written.insert(user.clone(), written);
     }
 
     /// Lets a user's sandbox go down with `exit_code`, as if code-server had fallen over.
@@ -233,6 +240,17 @@ impl SandboxRuntime for MemoryRuntime {
         self.faults.check("remove", &id.0).await?;
         self.state().sandboxes.remove(id);
         Ok(())
+    }
+
+    async fn disk_guard(&self, spec: &SandboxSpec) -> Result<DiskGuard, Failure> {
+        self.faults.check("disk_guard", &spec.user.to_string()).await?;
+        Ok(DiskGuard::Measured { reason: "nothing is written".to_owned() })
+    }
+
+    async fn disk_use(&self, id: &SandboxId) -> Result<DiskUse, Failure> {
+        let state = self.state();
+        let sandbox = state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?;
+        Ok(state.written.get(&sandbox.spec.user).copied().unwrap_or_default())
     }
 
     async fn logs(&self, id: &SandboxId, _tail: usize) -> Result<String, Failure> {

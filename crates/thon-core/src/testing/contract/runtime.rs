@@ -47,7 +47,11 @@ pub async fn runtime(fixture: &RuntimeFixture<'_>) {
     assert_eq!(seen.endpoint, Some(endpoint.clone()), "an adopted sandbox has the same endpoint");
     assert_eq!(seen.upstream, Some(endpoint.published()));
 
+    assert!(runtime.disk_guard(spec).await.is_ok());
+    assert!(runtime.disk_use(&id).await.is_ok(), "what runs can be measured");
+
     assert_eq!(runtime.stop(&id).await, Ok(()));
+    assert!(runtime.disk_use(&id).await.is_ok(), "and so can what is down");
     assert_eq!(runtime.stop(&id).await, Ok(()), "stopping twice is fine");
     until(*runtime, &id, |health| matches!(health, Health::Died { .. })).await;
     let seen = only(*runtime).await;
