@@ -14,7 +14,9 @@ pub mod endpoint;
 pub mod event;
 pub mod image;
 pub mod instance;
+pub mod lifecycle;
 pub mod limits;
+pub mod log;
 pub mod name;
 pub mod orchestrator;
 pub mod plan;
@@ -24,6 +26,7 @@ pub mod roster;
 pub mod sandbox;
 pub mod seat;
 pub mod secret;
+pub mod shell;
 pub mod workspace;
 
 #[cfg(feature = "testing")]

@@ -12,6 +12,7 @@ mod support;
 // What every test works with.
 mod desk;
 mod gate;
+mod seat;
 mod stage;
 mod standin;
 mod wait;
@@ -32,5 +33,9 @@ mod change;
 mod crash;
 mod event;
 mod faults;
+mod follow;
 mod lifecycle;
 mod modes;
+mod pause;
+mod reboot;
+mod shell;
