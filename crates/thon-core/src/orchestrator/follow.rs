@@ -128,7 +128,8 @@ impl Orchestrator {
                     for (user, mut place) in std::mem::take(&mut waiting) {
                         match next(&user, &mut place, &observed, Instant::now()) {
                             Next::Read => {
-                                let rest = LogRequest { tail: None, since: place.last, ..request };
+                                let since = place.last.or(request.since);
+                                let rest = LogRequest { tail: None, since, ..request };
                                 readers.spawn(self.clone().read(user, place, rest, news.clone()));
                             }
                             Next::Wait => {
