@@ -354,7 +354,8 @@ mod tests {
             let ago = since(text).unwrap().elapsed().unwrap().as_secs();
             assert!((seconds..seconds + 60).contains(&ago), "{text}: {ago}");
         }
-        for wrong in ["", "s", "10", "-1m", "1.5h", "1w", "10 m", "\u{fc}", "99999999999999999999d"] {
+        for wrong in ["", "s", "10", "-1m", "1.5h", "1w", "10 m", "\u{fc}", "99999999999999999999d"]
+        {
             assert!(since(wrong).unwrap_err().contains("10m"), "{wrong}");
         }
     }

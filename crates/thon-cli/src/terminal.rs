@@ -47,7 +47,7 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // A terminal that is gone needs nothing back.
-        drop(tcsetattr(stdin(), OptionalActions::Drain, &self.before));
+        let _ = tcsetattr(stdin(), OptionalActions::Now, &self.before);
     }
 }
 

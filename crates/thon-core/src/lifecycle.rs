@@ -49,10 +49,9 @@ impl Change {
         match (self, phase) {
             (Self::Pause, Phase::Running)
             | (Self::Resume, Phase::Paused)
-            | (
-                Self::Restart,
-                Phase::Running | Phase::Paused | Phase::Restarting | Phase::Exited,
-            ) => Step::Do,
+            | (Self::Restart, Phase::Running | Phase::Paused | Phase::Restarting | Phase::Exited) => {
+                Step::Do
+            }
             (Self::Pause, Phase::Paused) => Step::Already("paused already"),
             (Self::Resume, Phase::Running) => Step::Already("running already"),
             (Self::Pause | Self::Resume, Phase::Exited | Phase::Created) => Step::Down,
@@ -60,14 +59,12 @@ impl Change {
                 cause: "it falls over and is started again and again",
                 advice: "`thon logs` tells why; `thon stop` ends it",
             },
-            (Self::Restart, Phase::Created) => Step::Refuse {
-                cause: "it was left half-made",
-                advice: "`thon run` makes it anew",
-            },
-            (_, Phase::Unknown) => Step::Refuse {
-                cause: "its state is unknown",
-                advice: "`thon run` makes it anew",
-            },
+            (Self::Restart, Phase::Created) => {
+                Step::Refuse { cause: "it was left half-made", advice: "`thon run` makes it anew" }
+            }
+            (_, Phase::Unknown) => {
+                Step::Refuse { cause: "its state is unknown", advice: "`thon run` makes it anew" }
+            }
         }
     }
 

@@ -64,7 +64,7 @@ fn colour(text: &str) -> Option<usize> {
 }
 
 /// True of control characters, and of those that turn the direction of writing or can't be seen.
-const fn obeyed(c: char) -> bool {
+fn obeyed(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use crate::adapter::Failure;
 
 /// What runs where no command is named: the best shell that the image has.
-const SHELL: [&str; 3] =
-    ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh"];
+const SHELL: [&str; 3] = ["/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh"];
 
 /// The type of terminal that is claimed where ours has no name.
 const PLAIN_TERMINAL: &str = "xterm-256color";
@@ -58,10 +57,7 @@ impl ShellRequest {
     #[must_use]
     pub fn new(arguments: Vec<String>, terminal: Option<Terminal>) -> Self {
         let shell = || SHELL.map(str::to_owned).to_vec();
-        Self {
-            arguments: if arguments.is_empty() { shell() } else { arguments },
-            terminal,
-        }
+        Self { arguments: if arguments.is_empty() { shell() } else { arguments }, terminal }
     }
 }
 

@@ -105,7 +105,11 @@ async fn a_restart_waits_until_everyone_answers_at_the_place_where_they_were() {
     let report = change(&room, Change::Restart, None).await;
     assert!(report.is_success() && report.changed.len() == 40, "{:?}", report.failures);
     assert_eq!(room.runtime.most_starting(), 4, "no more at once than the machine can feed");
-    assert_eq!(room.proxy.reloads(), reloads + 1, "two were paused, and the proxy hears of it once");
+    assert_eq!(
+        room.proxy.reloads(),
+        reloads + 1,
+        "two were paused, and the proxy hears of it once"
+    );
     let status = room.orchestrator().status(&users).await.unwrap();
     assert!(status.iter().all(|one| one.state == InstanceState::Running));
     let ids = |all: &[thon_core::orchestrator::InstanceView]| -> Vec<_> {

@@ -52,9 +52,8 @@ impl DockerRuntime {
         let (id, host, since) = (id.clone(), self.host().to_owned(), request.since);
         tokio::spawn(async move {
             let parts = client.logs(&id.0, Some(options));
-            let failed = |error: &EngineError| {
-                Failure::from(DockerError::from_engine(&tried, &host, error))
-            };
+            let failed =
+                |error: &EngineError| Failure::from(DockerError::from_engine(&tried, &host, error));
             tokio::select! {
                 () = pass(parts, since, &sender, failed) => {}
                 () = sender.closed() => {}

@@ -139,7 +139,9 @@ fn a_paused_instance_has_a_page_in_its_place_and_its_neighbour_has_not() {
         let (_, rest) = text.split_once(&format!("location {path} {{")).unwrap();
         rest.split_once("proxy_pass").unwrap().0.to_owned()
     };
-    assert!(location("/20002/proxy/8444/").contains("error_page 503 @paused;\n        return 503;"));
+    assert!(
+        location("/20002/proxy/8444/").contains("error_page 503 @paused;\n        return 503;")
+    );
     assert!(!location("/20001/proxy/8443/").contains("503"));
 }
 

@@ -17,8 +17,8 @@ use thon_core::lifecycle::Change;
 use thon_core::log::LogRequest;
 use thon_core::name::UserId;
 use thon_core::orchestrator::{
-    Adapters, ChangeReport, InstanceView, LogNews, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
-    SiteSettings, UserFailure,
+    Adapters, ChangeReport, InstanceView, LogNews, NodeSettings, Orchestrator, Prepared, RunReport,
+    RunRequest, SiteSettings, UserFailure,
 };
 use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};

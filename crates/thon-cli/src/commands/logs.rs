@@ -98,7 +98,9 @@ impl<'a> Desk<'a> {
     fn take(&mut self, news: LogNews) -> bool {
         let output = &self.context.output;
         match news {
-            LogNews::Line { user, at, text } if self.args.follow => return self.say(&user, at, &text),
+            LogNews::Line { user, at, text } if self.args.follow => {
+                return self.say(&user, at, &text);
+            }
             LogNews::Line { user, at, text } => {
                 self.lines.entry(user).or_default().push((at, text));
             }

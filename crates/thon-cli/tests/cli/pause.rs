@@ -99,7 +99,10 @@ fn a_paused_sandbox_is_resumed_stopped_restarted_replaced_and_removed_like_any_o
         let said = stage.thon(&["restart", "ada"]).ok();
         has(&said.stderr, &["alpha/ada: running\n", "restarted 1 sandbox"]);
         assert_ne!(stage.trace("alpha/ada").started, earlier);
-        assert_eq!((stage.trace("alpha/bob"), stage.instances()), (before[&stage.container_name("alpha/bob")].clone(), all.clone()));
+        assert_eq!(
+            (stage.trace("alpha/bob"), stage.instances()),
+            (before[&stage.container_name("alpha/bob")].clone(), all.clone())
+        );
         stage.all_is_well(&USERS);
     }
     assert_eq!(exec(all[0].container(), &["cat", "work.txt", "/tmp/tmp.txt"]), "kept\nkept");
@@ -122,6 +125,9 @@ fn one_that_cannot_be_paused_stops_nobody_else() {
     stage.run_with(&["--no-nginx"]).ok();
     try_docker(&["rm", "--force", &stage.container_name("alpha/ada")]);
     let said = stage.thon(&["pause", "--group", "alpha"]).expect(1);
-    has(&said.stderr, &["error: alpha/ada: ", "there is none", "alpha/bob: paused", "paused 1 sandbox"]);
+    has(
+        &said.stderr,
+        &["error: alpha/ada: ", "there is none", "alpha/bob: paused", "paused 1 sandbox"],
+    );
     assert_eq!(stage.instance("alpha", "bob").state, "Paused");
 }

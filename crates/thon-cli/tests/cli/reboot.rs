@@ -40,7 +40,11 @@ fn after_a_reboot_everyone_is_where_they_were() {
     until("everyone's return", || {
         let now = stage.instances();
         let healthy = now[..2].iter().all(|one| one.health == "healthy");
-        (healthy && USERS[..2].iter().all(|user| stage.trace(user).started != before[&stage.container_name(user)].started)).then_some(())
+        (healthy
+            && USERS[..2].iter().all(|user| {
+                stage.trace(user).started != before[&stage.container_name(user)].started
+            }))
+        .then_some(())
     });
     assert!(!stage.trace("alpha/carol").running);
     assert_eq!(stage.nginx_pid(), None, "a process of ours is nobody's service");
@@ -54,7 +58,10 @@ fn after_a_reboot_everyone_is_where_they_were() {
     for (name, trace) in stage.traces() {
         assert_eq!(trace.id, before[&name].id, "nobody was replaced");
     }
-    assert_eq!(exec(all[0].container(), &["cat", "work.txt", "/home/vscode/home.txt"]), "kept\nkept");
+    assert_eq!(
+        exec(all[0].container(), &["cat", "work.txt", "/home/vscode/home.txt"]),
+        "kept\nkept"
+    );
     let web = stage.web();
     web.websocket(&format!("{}healthz", all[0].url())).ask_for_health();
     stage.all_is_well(&USERS);

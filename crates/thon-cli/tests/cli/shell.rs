@@ -114,7 +114,7 @@ fn nothing_is_left_behind(stage: &Stage) {
     let container = stage.container_name("alpha/ada");
     let count = |part: &str| processes(&container).iter().filter(|p| p.contains(part)).count();
     let idle = |what: &str| {
-        let busy = ["sleep", "THON_SHELL", "yes"].map(|part| count(part));
+        let busy = ["sleep", "THON_SHELL", "yes"].map(&count);
         (busy == [0; 3]).then_some(()).ok_or_else(|| format!("{what}: {:?}", processes(&container)))
     };
     until("the end of what came before", || idle("before").ok());

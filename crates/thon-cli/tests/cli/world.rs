@@ -87,7 +87,8 @@ fn what_interrupts_everyone_needs_a_yes() {
     let desk = Desk::new();
     desk.file("thon.yaml", "groups: {alpha: [ada]}\n");
     let before = desk.everything();
-    for command in [["stop"].as_slice(), &["down"], &["pause"], &["restart"], &["nginx", "cleanup"]] {
+    for command in [["stop"].as_slice(), &["down"], &["pause"], &["restart"], &["nginx", "cleanup"]]
+    {
         has(&error_line(&desk.thon(command), 2), &["nobody can be asked here", "--yes"]);
     }
     assert_eq!(desk.everything(), before);

@@ -90,7 +90,8 @@ impl Orchestrator {
                 Err(failure) => missing.push(LogNews::Failed { user: user.clone(), failure }),
             }
         }
-        if let (true, Some(LogNews::Failed { failure, .. })) = (places.is_empty(), missing.first()) {
+        if let (true, Some(LogNews::Failed { failure, .. })) = (places.is_empty(), missing.first())
+        {
             return Err(failure.clone().into());
         }
         let (news, reader) = mpsc::channel(BUFFERED);
@@ -214,7 +215,9 @@ impl Orchestrator {
         let observed = self.adapters.runtime.observe().await?;
         let sandbox = find(&observed, user, "opening a shell in the sandbox")?;
         let closed = match sandbox.phase {
-            Phase::Running => return Ok(self.adapters.runtime.attach(&sandbox.id, request).await?),
+            Phase::Running => {
+                return Ok(self.adapters.runtime.attach(&sandbox.id, request).await?);
+            }
             Phase::Paused => ("it is paused", format!("`thon resume {user}` lets it go on")),
             _ => ("it is down", format!("`thon run --user {user}` starts it")),
         };

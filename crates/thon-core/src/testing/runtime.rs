@@ -127,13 +127,7 @@ impl MemoryRuntime {
         self.faults.check(name, &user.ok_or_else(|| Self::unknown(id))?).await
     }
 
-    fn turn(
-        &self,
-        id: &SandboxId,
-        doing: &str,
-        from: &[Phase],
-        to: Phase,
-    ) -> Result<(), Failure> {
+    fn turn(&self, id: &SandboxId, doing: &str, from: &[Phase], to: Phase) -> Result<(), Failure> {
         let mut state = self.state();
         let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| Self::unknown(id))?;
         if !from.contains(&sandbox.phase) {
@@ -246,14 +240,13 @@ impl SandboxRuntime for MemoryRuntime {
         }
         state.made += 1;
         let id = SandboxId(format!("{:064x}", state.made));
-        let sandbox =
-            Sandbox {
-                spec: spec.clone(),
-                phase: Phase::Created,
-                ready_at: None,
-                exit_code: None,
-                log: Vec::new(),
-            };
+        let sandbox = Sandbox {
+            spec: spec.clone(),
+            phase: Phase::Created,
+            ready_at: None,
+            exit_code: None,
+            log: Vec::new(),
+        };
         state.sandboxes.insert(id.clone(), sandbox);
         Ok(id)
     }

@@ -1,5 +1,10 @@
 //! A node on in-memory adapters with faults.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "tests, and each uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "tests, and each uses a part of it"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -89,13 +89,11 @@ pub async fn runtime(fixture: &RuntimeFixture<'_>) {
 /// What goes in comes out, the end of the input is passed on, and so is the exit code.
 async fn attached(runtime: &dyn SandboxRuntime, id: &SandboxId) {
     let script = ["/bin/sh", "-c", "cat; exit 3"].map(str::to_owned).to_vec();
-    let Shell { input, mut output } = match runtime
-        .attach(id, &ShellRequest::new(script, None))
-        .await
-    {
-        Ok(shell) => shell,
-        Err(failure) => panic!("{failure}"),
-    };
+    let Shell { input, mut output } =
+        match runtime.attach(id, &ShellRequest::new(script, None)).await {
+            Ok(shell) => shell,
+            Err(failure) => panic!("{failure}"),
+        };
     let (mut sent, mut seen, mut ended) = (Vec::new(), Vec::new(), None);
     for piece in ["one\n", "two\0\u{ff}", ""] {
         sent.extend_from_slice(piece.as_bytes());
