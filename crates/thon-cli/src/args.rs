@@ -85,6 +85,10 @@ pub(crate) enum Command {
     Down,
     /// Show what a user's sandbox wrote
     Logs(LogsArgs),
+    /// Stop whose time is up (`sandbox.timeout_minutes`); `thon run` starts it by itself
+    Watch(WatchArgs),
+    /// Give instances more time before they are stopped
+    Extend(ExtendArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -212,6 +216,29 @@ pub(crate) struct LogsArgs {
     /// How many of the last lines
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Look once, do what is due, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How many seconds to wait between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) interval: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtendArgs {
+    /// How many minutes more
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=525_600))]
+    pub(crate) minutes: u32,
+    /// Whose, as `alice` or `alpha/alice`; everyone's if nobody is named
+    pub(crate) users: Vec<String>,
+    /// Only the users of this group (may be repeated)
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

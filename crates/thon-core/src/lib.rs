@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod event;
 pub mod image;
 pub mod instance;
+pub mod lifetime;
 pub mod limits;
 pub mod name;
 pub mod orchestrator;

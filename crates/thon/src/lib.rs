@@ -13,6 +13,7 @@ mod node;
 mod setup;
 mod store;
 mod system;
+mod watch;
 
 pub use thon_core as core;
 pub use thon_docker as docker;
@@ -33,3 +34,4 @@ pub use system::{
     Argon2Hasher, OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program,
     has_systemd, own_address, reach,
 };
+pub use watch::{Watch, watcher};

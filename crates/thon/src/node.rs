@@ -4,18 +4,19 @@
 //! Not for: the rules; they are in the core. Not for: prompts and tables; they are the front-ends'.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy, SandboxRuntime};
 use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
+use thon_core::lifetime::Due;
 use thon_core::name::UserId;
 use thon_core::orchestrator::{
-    Adapters, InstanceView, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
+    Adapters, Ended, InstanceView, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
     SiteSettings, UserFailure,
 };
 use thon_core::port::PortRanges;
@@ -34,6 +35,7 @@ use crate::setup::{
 };
 use crate::store::FileStore;
 use crate::system::{Argon2Hasher, OsEntropy, SystemClock, cores, own_address};
+use crate::watch;
 
 /// Where a public authority's challenges are laid down: nginx's workers must be able to read it,
 /// which they can't in anyone's home.
@@ -113,7 +115,11 @@ impl Node {
 
     /// Makes what is there into what is wanted.
     pub async fn run(&self, request: &RunRequest) -> Result<RunReport, Error> {
-        let report = self.orchestrator.run(request).await;
+        let lifetime = self
+            .is_limited()
+            .then(|| Duration::from_secs(u64::from(self.config.sandbox.timeout_minutes) * 60));
+        let request = RunRequest { lifetime, ..request.clone() };
+        let report = self.orchestrator.run(&request).await;
         self.announce_stepped_over();
         Ok(report?)
     }
@@ -132,8 +138,53 @@ impl Node {
         Ok(self.orchestrator.stop(users, false).await?)
     }
 
-    /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
+    /// True if instances have an end, so that somebody has to watch.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.config.sandbox.timeout_minutes > 0
+    }
+
+    /// What is due now: whose time is up, and whose nearly. Changes nothing.
+    pub async fn due(&self) -> Result<Due, Error> {
+        Ok(self.orchestrator.due().await?)
+    }
+
+    /// Stops those whose time is up. Holds the node's lock only meanwhile; where another command
+    /// has it, the next look is early enough.
+    pub async fn end_lifetimes(&self) -> Result<Ended, Error> {
+        let Ok(_lock) = self.lock() else { return Ok(Ended::default()) };
+        Ok(self.orchestrator.end_lifetimes().await?)
+    }
+
+    /// Moves the ends of `users` by so much, of those who have one. Returns the new ends.
+    pub async fn extend(
+        &self,
+        users: &[UserId],
+        by: Duration,
+    ) -> Result<Vec<(UserId, SystemTime)>, Error> {
+        Ok(self.orchestrator.extend(users, by).await?)
+    }
+
+    /// The process that watches this node.
+    #[must_use]
+    pub fn watcher(&self) -> Option<u32> {
+        watch::watcher(&self.home)
+    }
+
+    /// Starts a watcher beside this process where the configuration needs one and none is there.
+    /// `config` is the file that it reads. Returns whether one was started.
+    pub fn ready_watcher(&self, config: Option<&Path>) -> Result<bool, Error> {
+        if !self.is_limited() || self.watcher().is_some() {
+            return Ok(false);
+        }
+        watch::start(&self.home, config)?;
+        Ok(true)
+    }
+
+    /// Removes all sandboxes and the proxy's configuration, and ends the watcher. Workspaces, seats
+    /// and certificates stay.
     pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
+        watch::end(&self.home);
         let removed = self.orchestrator.stop(None, true).await?;
         self.orchestrator.cleanup_proxy().await?;
         Ok(removed)

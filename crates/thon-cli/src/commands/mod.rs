@@ -13,6 +13,7 @@ mod setup;
 mod status;
 mod stop;
 mod tls;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Stop(args) => stop::stop(&args, context).await,
         Command::Down => stop::down(context).await,
         Command::Logs(args) => logs::logs(&args, context).await,
+        Command::Watch(args) => watch::watch(&args, context).await,
+        Command::Extend(args) => watch::extend(&args, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,
         Command::Nginx(command) => nginx::nginx(command, context).await,

@@ -4,6 +4,7 @@
 //! staying in the foreground where that was asked for.
 //! Not for: deciding what is created, kept or replaced; the plan does.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -88,6 +89,7 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
         selected: selected(&config.groups, &args.group, &args.user)?,
         prune: args.prune,
         recreate: args.recreate,
+        ..RunRequest::default()
     };
     Ok((Node::from_config(config, context.home()?)?, request))
 }
@@ -241,11 +243,15 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
             );
         }
     }
-    if config.sandbox.timeout_minutes > 0 {
-        output.note(&format!(
-            "sandbox.timeout_minutes is {0}: stay with `thon run --timeout {0}` to have it enforced.",
-            config.sandbox.timeout_minutes
-        ));
+    if node.is_limited() {
+        match watched_config(context).and_then(|file| Ok(node.ready_watcher(file.as_deref())?)) {
+            Ok(_) => output.note(&format!(
+                "Instances are stopped {} minutes after their start; `thon extend` gives more, \
+                 `thon status` tells when.",
+                config.sandbox.timeout_minutes
+            )),
+            Err(failure) => output.warn(&format!("nobody watches the lifetimes: {failure}")),
+        }
     }
     for failure in &report.failures {
         output.error(&format!("{}: {}", failure.user, failure.failure), 1);
@@ -253,6 +259,13 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
     if let Some(failure) = &report.proxy_failure {
         output.error(&failure.to_string(), 1);
     }
+}
+
+/// The configuration file that the watcher reads as well. A pipe can't be read twice; its seats know
+/// their ends without it.
+fn watched_config(context: &Context) -> Result<Option<PathBuf>, CommandFailure> {
+    let found = thon::find_config(context.global.config.as_deref(), &context.home()?)?;
+    Ok(found.filter(|path| path.is_file()))
 }
 
 /// `https://host:port` of a URL.

@@ -37,6 +37,11 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
     if !context.output.json() {
         let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
         context.output.note(&format!("{running} of {} running", instances.len()));
+        if running > 0 && node.is_limited() && node.watcher().is_none() {
+            context.output.warn(
+                "nobody watches the lifetimes: `thon run` starts a watcher, `thon watch` is one",
+            );
+        }
         if running > 0 && node.config().nginx.enabled && instances.iter().all(|i| i.url.is_none()) {
             context.output.warn(
                 "nginx serves none of them: the addresses above answer on this machine only; `thon \
@@ -64,6 +69,8 @@ struct Row<'a> {
     container_id: Option<&'a str>,
     created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
 }
 
@@ -83,6 +90,7 @@ impl<'a> Row<'a> {
             container: view.container.as_deref(),
             container_id: view.container_id.as_deref(),
             created_at: view.created_at.and_then(timestamp),
+            expires_at: view.expires_at.and_then(timestamp),
             password: view
                 .password
                 .as_ref()
@@ -105,6 +113,10 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
     if shown {
         heading.push("PASSWORD");
     }
+    let ends = instances.iter().any(|view| view.expires_at.is_some());
+    if ends {
+        heading.push("ENDS");
+    }
     heading.push("WORKSPACE");
     let rows = instances.iter().map(|view| {
         let url = view.url.as_deref().or(view.local_url.as_deref()).unwrap_or("-");
@@ -112,6 +124,9 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
             vec![plain(view.user.to_string()), (state(view), tone(view.state)), plain(url)];
         if shown {
             row.push(plain(view.password.as_ref().map_or("-", |password| password.reveal())));
+        }
+        if ends {
+            row.push(plain(view.expires_at.and_then(timestamp).unwrap_or_else(|| "-".to_owned())));
         }
         row.push(plain(view.workspace.to_string()));
         row

@@ -5,6 +5,7 @@
 //! proxy before a URL is given out. One user's failure never stops another's instance.
 //! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
 
+mod ends;
 mod launch;
 mod prepare;
 mod view;
@@ -18,6 +19,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use ends::Ended;
 pub use prepare::Prepared;
 pub use view::InstanceView;
 
@@ -116,6 +118,8 @@ pub struct RunRequest {
     pub prune: bool,
     /// Replace sandboxes even if nothing about them changed.
     pub recreate: bool,
+    /// How long an instance may run; nothing where that is not limited.
+    pub lifetime: Option<Duration>,
 }
 
 /// Why a whole run could not be done. What ran before runs on.
@@ -195,7 +199,9 @@ impl Orchestrator {
     /// Makes what is there into what is wanted. Running it twice changes nothing the second time;
     /// interrupting it anywhere and running it again converges.
     pub async fn run(&self, request: &RunRequest) -> Result<RunReport, RunError> {
-        let prepared = self.prepare(request).await?;
+        let mut prepared = self.prepare(request).await?;
+        // Before anything starts: whatever happens, the end of what started is known.
+        prepared.give_ends(&request.selected, request.lifetime, self.events.now());
         self.adapters.store.save_seats(&prepared.seats()).await?;
         self.events.emit(Event::Planned { summary: prepared.plan.summary() });
         let certificate = self.certificate().await?;

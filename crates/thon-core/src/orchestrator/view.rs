@@ -46,6 +46,8 @@ pub struct InstanceView {
     pub created_at: Option<SystemTime>,
     /// The password that the instance asks for; nothing where it asks for none.
     pub password: Option<Secret>,
+    /// When it is stopped; nothing where it may run for ever.
+    pub expires_at: Option<SystemTime>,
 }
 
 impl Orchestrator {
@@ -97,6 +99,7 @@ impl Orchestrator {
                 .and_then(|seat| seat.password.as_ref())
                 .filter(|_| secured)
                 .map(|password| password.secret.clone()),
+            expires_at: seat.and_then(|seat| seat.expires_at),
         }
     }
 }
