@@ -66,6 +66,19 @@ pub enum Remedy {
 }
 
 impl Remedy {
+    /// True if `thon setup` does it as well.
+    #[must_use]
+    pub const fn is_of_setup(&self) -> bool {
+        match self {
+            Self::StartEngine
+            | Self::InstallPackages
+            | Self::MakeNetwork
+            | Self::IssueCertificate
+            | Self::ReadyImage => true,
+            Self::Sysctl { .. } | Self::MakePrivate(_) | Self::SyncProxy => false,
+        }
+    }
+
     /// What it does, as a question would put it.
     #[must_use]
     pub fn describe(&self) -> String {
