@@ -187,7 +187,7 @@ const FAULTS: &[(Code, Severity, &str, Fault)] = &[
         host.engine = dead(FailureKind::TimedOut);
     }),
     (Code::Docker04, Severity::Problem, "speaks interface 1.9; THON needs 1.41", |host, _| {
-        engine_of(host).api_version = "1.9".to_owned();
+        engine_of(host).api_version = String::from("1.9");
     }),
     (Code::Docker05, Severity::Problem, "tcp://10.0.0.9:2375", |host, _| {
         let engine = engine_of(host);

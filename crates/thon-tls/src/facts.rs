@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use thon_core::adapter::{Clock, Failure};
+use thon_core::adapter::Failure;
 use thon_core::certificate::{CertificateNames, Trust};
 use thon_core::doctor::CertificateFacts;
 

@@ -45,7 +45,7 @@ codes! {
     Docker07 = "THON-DOCKER-07", "memory limits include swap";
     Docker08 = "THON-DOCKER-08", "cgroup version";
     Docker09 = "THON-DOCKER-09", "system calls are filtered";
-    Docker10 = "THON-DOCKER-10", "SELinux lets sandboxes into the workspaces";
+    Docker10 = "THON-DOCKER-10", "sandboxes may write to labelled folders";
     Image01 = "THON-IMAGE-01", "the sandbox image is here";
     Image02 = "THON-IMAGE-02", "the sandbox image is current";
     Disk01 = "THON-DISK-01", "space for Docker";

@@ -97,7 +97,7 @@ pub struct HostFacts {
     pub exposed: Fact<Vec<ExposedFile>>,
     /// What is wrong with THON's folder itself.
     pub home: Fact<Option<ExposedFile>>,
-    /// Whether SELinux refuses what it wasn't told to allow.
+    /// Whether the kernel's mandatory access control refuses what it wasn't told to allow.
     pub selinux: Fact<bool>,
 }
 

@@ -41,7 +41,8 @@ impl Node {
     /// Looks at everything that an event on this machine needs, and judges it. `config_file` is the
     /// file of the configuration, if there is one. Changes nothing.
     pub async fn examine(&self, config_file: Option<&Path>) -> Vec<Finding> {
-        examine(&self.host_facts(config_file).await, &self.config)
+        // So much is asked at once that the question is large.
+        examine(&Box::pin(self.host_facts(config_file)).await, &self.config)
     }
 
     async fn host_facts(&self, config_file: Option<&Path>) -> HostFacts {

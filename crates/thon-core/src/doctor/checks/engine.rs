@@ -144,8 +144,7 @@ fn image(image: &ImageFacts) -> Finding {
             Code::Image02,
             format!("{name} was built from other files than this version's"),
         )
-        .fix("`thon image build`, then `thon run --recreate` while nobody works")
-        .remedy(Remedy::ReadyImage);
+        .fix("`thon image build`, then `thon run --recreate` while nobody works");
     }
     Finding::ok(Code::Image01, format!("{name} is here and current"))
 }

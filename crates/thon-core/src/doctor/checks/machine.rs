@@ -45,13 +45,16 @@ pub(super) fn check(room: &Room<'_>, findings: &mut Vec<Finding>) {
     findings.extend(judge(Code::Files02, &facts.home, |home| folder(home.as_ref())));
 }
 
+/// What a seat with this limit takes.
+type Need<'a> = &'a dyn Fn(u64) -> u64;
+
 fn memory(room: &Room<'_>, findings: &mut Vec<Finding>) {
     let codes = [Code::Memory01, Code::Memory02, Code::Memory03];
     if room.seats.is_empty() {
         return;
     }
     let least = |most: ByteSize| move |limit: u64| limit.min(most.bytes());
-    let forecasts: [(&str, Severity, &dyn Fn(u64) -> u64); 3] = [
+    let forecasts: [(&str, Severity, Need<'_>); 3] = [
         ("idle", Severity::Problem, &least(IDLE_SEAT)),
         ("at work", Severity::Warning, &least(ACTIVE_SEAT)),
         ("at their limit", Severity::Note, &|limit| limit),
@@ -69,7 +72,7 @@ fn forecast(
     memory: &MemoryFacts,
     (code, severity): (Code, Severity),
     state: &str,
-    need: &dyn Fn(u64) -> u64,
+    need: Need<'_>,
 ) -> Finding {
     // What our own sandboxes hold now is theirs in the forecast as well.
     let room_for_all = memory.available + room.running() * IDLE_SEAT.bytes();
@@ -182,13 +185,13 @@ fn secrets(exposed: &[ExposedFile]) -> Finding {
         return Finding::ok(Code::Files01, "only their owner can read them");
     };
     let (path, mode) = (first.path.display(), first.mode);
-    let more = match exposed.len() - 1 {
+    let others = match exposed.len() - 1 {
         0 => String::new(),
-        more => format!(" (and {})", count(more as u64, "more file", "more files")),
+        rest => format!(" (and {})", count(rest as u64, "more file", "more files")),
     };
     Finding::problem(
         Code::Files01,
-        format!("others can read {path}{more}: its mode is {mode:04o}, 0600 is allowed"),
+        format!("others can read {path}{others}: its mode is {mode:04o}, 0600 is allowed"),
     )
     .fix(format!("chmod go-rwx {path}"))
     .remedy(Remedy::MakePrivate(first.path.clone()))
