@@ -1,6 +1,9 @@
 //! What an organizer would notice of a run, on in-memory adapters with faults.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "orchestrator/room.rs"]
+mod full_room;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
