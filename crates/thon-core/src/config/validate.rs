@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::choices::SslProvider;
+use super::choices::{IdleAction, Layout, SslProvider};
 use super::error::{Problem, Severity};
+use super::ports::PortList;
 use super::schema::{Config, ProviderConfig};
 use crate::endpoint::{NetworkMode, Port};
 
@@ -71,6 +72,31 @@ impl Config {
                 key,
                 "this version reads and keeps it, and does nothing with it yet",
                 "leave it for a later version, or set it to false",
+            );
+        }
+        let (sandbox, nginx) = (&self.sandbox, &self.nginx);
+        let keys = [
+            ("nginx.layout", nginx.layout != Layout::Path),
+            ("sandbox.disk", sandbox.disk.is_some()),
+            ("sandbox.internet", !sandbox.internet),
+            ("sandbox.host_services", sandbox.host_services != PortList::default()),
+            ("sandbox.idle", sandbox.idle != IdleAction::Ignore),
+        ];
+        let mut set: Vec<String> =
+            keys.iter().filter(|(_, set)| *set).map(|(key, _)| (*key).to_owned()).collect();
+        for group in self.groups.groups() {
+            let rules = [
+                ("internet", group.rules.internet == Some(false)),
+                ("disk", group.rules.disk.is_some()),
+            ];
+            let of_group = rules.iter().filter(|(_, set)| *set);
+            set.extend(of_group.map(|(rule, _)| format!("groups.{}.{rule}", group.name)));
+        }
+        for key in set {
+            findings.warning(
+                &key,
+                "this version reads and keeps it, and doesn't enforce it yet",
+                "don't rely on it, or remove the line",
             );
         }
     }
@@ -396,6 +422,24 @@ mod tests {
         let keys: Vec<String> =
             config.config.validate().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["vscode.secure", "dashboard.host"]);
+    }
+
+    #[test]
+    fn what_is_not_enforced_yet_is_said() {
+        for (text, key) in [
+            ("nginx: {layout: port}\ngroups: {a: [x]}", "nginx.layout"),
+            ("sandbox: {disk: 1g}\ngroups: {a: [x]}", "sandbox.disk"),
+            ("sandbox: {internet: false}\ngroups: {a: [x]}", "sandbox.internet"),
+            ("sandbox: {host_services: [8000]}\ngroups: {a: [x]}", "sandbox.host_services"),
+            ("sandbox: {idle: stop}\ngroups: {a: [x]}", "sandbox.idle"),
+            ("groups: {a: {internet: false, users: [x]}}", "groups.a.internet"),
+            ("groups: {a: {disk: 1g, users: [x]}}", "groups.a.disk"),
+        ] {
+            let found = Config::parse(text, "thon.yaml").unwrap().config.validate();
+            let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
+            assert_eq!(keys, [key], "{text}");
+            assert!(found[0].problem.contains("doesn't enforce it yet"), "{}", found[0]);
+        }
     }
 
     #[test]
