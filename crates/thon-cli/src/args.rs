@@ -12,12 +12,18 @@ use clap_complete::Shell;
 const AFTER_HELP: &str = "\
 The shortest way to an event:
   thon init      write a thon.yaml (groups and users)
+  thon doctor    say whether this machine is fit for it
   thon up        install what is missing, build the image, start everyone
   thon status    who runs, and under which URL
   thon down      take everything away; workspaces stay
 
 `thon run` may be repeated at any time: what is as it should be isn't touched.
 Exit codes: 0 done, 1 something outside failed, 2 the input has to change.";
+
+const DOCTOR_HELP: &str = "\
+Best the night before, with everyone in the roster: what is needed follows from it.
+Each finding has a code; docs/doctor.md explains all of them. -v shows what is well, too.
+Exit codes: 0 no problem (warnings may be), 1 at least one problem, 2 the input has to change.";
 
 /// The heading below which help lists what every command takes, apart from its own options.
 const GLOBAL: &str = "Options of every command";
@@ -75,6 +81,9 @@ pub(crate) enum Command {
     Setup(SetupArgs),
     /// Everything from nothing: init if there is no configuration, setup, run
     Up(UpArgs),
+    /// Say whether this machine is fit for the event, and mend what can be mended
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(DoctorArgs),
     /// Make what runs into what the configuration says
     Run(RunArgs),
     /// Show who runs, and where
@@ -122,6 +131,13 @@ pub(crate) struct SetupArgs {
     /// Don't install packages, even if some are missing
     #[arg(long)]
     pub(crate) no_install: bool,
+}
+
+#[derive(Debug, Args, Default)]
+pub(crate) struct DoctorArgs {
+    /// Mend what can be mended safely, after asking for each (`--yes` agrees to all)
+    #[arg(long)]
+    pub(crate) fix: bool,
 }
 
 #[derive(Debug, Args)]

@@ -98,6 +98,18 @@ impl Output {
         }
     }
 
+    /// A part of a line in the colour of its meaning.
+    pub(crate) fn tinted(&self, text: &str, tone: Tone) -> String {
+        // Select Graphic Rendition (ECMA-48): green, yellow, red.
+        let number = match tone {
+            Tone::Good => 32,
+            Tone::Wait => 33,
+            Tone::Bad => 31,
+            Tone::Plain => return text.to_owned(),
+        };
+        if self.color { format!("\x1b[{number}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
     /// A table with a heading. On a terminal that is too narrow for it each row becomes a few lines,
     /// so that no URL and no password is broken.
     pub(crate) fn table(&self, heading: &[&str], rows: Vec<Vec<(String, Tone)>>) {

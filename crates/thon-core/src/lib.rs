@@ -10,6 +10,7 @@
 pub mod adapter;
 pub mod certificate;
 pub mod config;
+pub mod doctor;
 pub mod endpoint;
 pub mod event;
 pub mod image;

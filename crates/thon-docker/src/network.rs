@@ -9,6 +9,7 @@ use bollard::errors::Error as EngineError;
 use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest};
 use bollard::query_parameters::ListNetworksOptionsBuilder;
 use thon_core::adapter::FailureKind;
+use thon_core::doctor::NetworkFacts;
 use thon_core::name::NodeName;
 
 use crate::client::{DockerRuntime, QUICK, SLOW};
@@ -65,6 +66,40 @@ impl DockerRuntime {
         ))
     }
 
+    /// The node's network as it is, or as it would be made. Makes nothing.
+    pub async fn network_facts(&self) -> Result<NetworkFacts, DockerError> {
+        let tried = "looking at the sandboxes' network";
+        let networks = self.networks(tried).await?;
+        let table = tokio::fs::read_to_string(ROUTES).await.unwrap_or_default();
+        let found = named(self.node(), &networks);
+        let subnet = match found {
+            Some(found) => subnets_of(found).next(),
+            None => self.subnets(tried, &networks).await?.into_iter().next(),
+        };
+        let own = interface_name(self.node());
+        let own = found.and_then(|found| option(found, INTERFACE)).unwrap_or(&own);
+        let others =
+            networks.iter().filter(|network| network.name != found.and_then(|f| f.name.clone()));
+        let others = others.flat_map(|network| {
+            let name = network.name.as_deref().unwrap_or_default();
+            subnets_of(network).map(move |subnet| (format!("Docker's network {name}"), subnet))
+        });
+        let routes = subnet::routes(&table).into_iter();
+        let routes = routes.filter(|(interface, _)| *interface != own);
+        let routes =
+            routes.map(|(interface, subnet)| (format!("the route by {interface}"), subnet));
+        let overlaps = others
+            .chain(routes)
+            .filter(|(_, other)| subnet.is_some_and(|subnet| subnet.overlaps(*other)));
+        Ok(NetworkFacts {
+            present: found.is_some(),
+            subnet: subnet.map(|subnet| subnet.to_string()),
+            capacity: subnet.map(Subnet::capacity),
+            overlaps: overlaps.map(|(whose, other)| format!("{whose} ({other})")).collect(),
+            flaw: found.and_then(|found| self.flaw(found)),
+        })
+    }
+
     async fn networks(&self, tried: &str) -> Result<Vec<Network>, DockerError> {
         let client = self.client().await?;
         let options = ListNetworksOptionsBuilder::default().build();
@@ -73,18 +108,23 @@ impl DockerRuntime {
 
     /// A network of our name is fine if it is ours and keeps sandboxes apart.
     fn judge(&self, tried: &str, network: &Network) -> Result<(), DockerError> {
-        let ours = network.labels.as_ref().is_some_and(|found| labels::are_of(self.node(), found));
-        let isolates = option(network, ISOLATION) == Some("false");
-        let cause = match (ours, isolates) {
-            (true, true) => return Ok(()),
-            (false, _) => format!("a network {} is there and is not ours", self.node()),
-            (true, false) => "the network lets sandboxes reach each other".to_owned(),
-        };
+        let Some(cause) = self.flaw(network) else { return Ok(()) };
         let advice = format!(
             "remove it with `docker network rm {}` and run again, or choose another node name",
             self.node()
         );
         Err(DockerError::engine(FailureKind::Conflict, tried, cause, advice))
+    }
+
+    /// Why sandboxes can't be put into a network of our name.
+    fn flaw(&self, network: &Network) -> Option<String> {
+        let ours = network.labels.as_ref().is_some_and(|found| labels::are_of(self.node(), found));
+        let isolates = option(network, ISOLATION) == Some("false");
+        match (ours, isolates) {
+            (true, true) => None,
+            (false, _) => Some(format!("a network {} is there and is not ours", self.node())),
+            (true, false) => Some("the network lets sandboxes reach each other".to_owned()),
+        }
     }
 
     /// The subnets to try: the configured one, or the first free ones.
@@ -100,15 +140,10 @@ impl DockerRuntime {
             })?;
             return Ok(vec![subnet]);
         }
-        let mut taken: Vec<Subnet> = networks
-            .iter()
-            .filter_map(|network| network.ipam.as_ref()?.config.as_ref())
-            .flatten()
-            .filter_map(|config| config.subnet.as_deref()?.parse().ok())
-            .collect();
+        let mut taken: Vec<Subnet> = networks.iter().flat_map(subnets_of).collect();
         // Where the table can't be read there is no Linux to collide with.
         let table = tokio::fs::read_to_string(ROUTES).await.unwrap_or_default();
-        taken.extend(subnet::routes(&table));
+        taken.extend(subnet::routes(&table).into_iter().map(|(_, subnet)| subnet));
         Ok(subnet::free(&taken).take(ATTEMPTS).collect())
     }
 
@@ -135,6 +170,11 @@ impl DockerRuntime {
 
 fn named<'a>(node: &NodeName, networks: &'a [Network]) -> Option<&'a Network> {
     networks.iter().find(|network| network.name.as_deref() == Some(node.as_str()))
+}
+
+fn subnets_of(network: &Network) -> impl Iterator<Item = Subnet> {
+    let configs = network.ipam.as_ref().and_then(|ipam| ipam.config.as_ref());
+    configs.into_iter().flatten().filter_map(|config| config.subnet.as_deref()?.parse().ok())
 }
 
 fn option<'a>(network: &'a Network, name: &str) -> Option<&'a str> {

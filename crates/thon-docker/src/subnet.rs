@@ -22,8 +22,13 @@ impl Subnet {
         Self { address: address & mask(prefix), prefix }
     }
 
+    /// How many sandboxes find an address: all but the network's, the broadcast and the gateway's.
+    pub(crate) fn capacity(self) -> usize {
+        1_usize.checked_shl(32 - u32::from(self.prefix)).unwrap_or(usize::MAX).saturating_sub(3)
+    }
+
     /// True if an address is in both.
-    fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         let shorter = mask(self.prefix.min(other.prefix));
         self.address & shorter == other.address & shorter
     }
@@ -70,9 +75,9 @@ pub(crate) fn free(taken: &[Subnet]) -> impl Iterator<Item = Subnet> {
     candidates().filter(|candidate| !taken.iter().any(|taken| candidate.overlaps(*taken)))
 }
 
-/// The networks in the text of `/proc/net/route`. The default route is none of them: everything
-/// overlaps with it.
-pub(crate) fn routes(table: &str) -> Vec<Subnet> {
+/// The networks in the text of `/proc/net/route`, each with its interface. The default route is none
+/// of them: everything overlaps with it.
+pub(crate) fn routes(table: &str) -> Vec<(&str, Subnet)> {
     let number = |field: &str| {
         // The kernel prints the bytes as they lie in memory, in network order.
         u32::from_str_radix(field, 16).ok().map(|raw| u32::from_be_bytes(raw.to_ne_bytes()))
@@ -85,7 +90,7 @@ pub(crate) fn routes(table: &str) -> Vec<Subnet> {
             let destination = number(fields.get(1)?)?;
             let mask = number(fields.get(7)?)?;
             let prefix = u8::try_from(mask.leading_ones()).ok()?;
-            (prefix > 0).then(|| Subnet::new(destination, prefix))
+            (prefix > 0).then_some((*fields.first()?, Subnet::new(destination, prefix)))
         })
         .collect()
 }
@@ -116,7 +121,10 @@ mod tests {
                      eth0\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\n\
                      eth0\t0000A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\n\
                      docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\n";
-        assert_eq!(routes(table), [subnet("192.168.0.0/24"), subnet("172.17.0.0/16")]);
+        assert_eq!(
+            routes(table),
+            [("eth0", subnet("192.168.0.0/24")), ("docker0", subnet("172.17.0.0/16"))]
+        );
         assert!(routes("").is_empty());
     }
 
@@ -126,6 +134,13 @@ mod tests {
             assert!(text.parse::<Subnet>().is_err(), "{text}");
         }
         assert_eq!(subnet("10.1.2.3/8").to_string(), "10.0.0.0/8");
+    }
+
+    #[test]
+    fn addresses_are_counted_without_those_that_nobody_gets() {
+        for (text, capacity) in [("10.0.0.0/20", 4093), ("10.0.0.0/29", 5), ("10.0.0.0/32", 0)] {
+            assert_eq!(subnet(text).capacity(), capacity, "{text}");
+        }
     }
 
     proptest! {

@@ -279,7 +279,9 @@ async fn an_engine_behind_a_tcp_port_works_as_well() {
     let settings = DockerSettings { docker_host: Some(host), ..DockerSettings::default() };
     let runtime = DockerRuntime::connect(settings).unwrap();
     runtime.ping().await.unwrap();
-    assert_eq!(runtime.preflight().await.unwrap(), Vec::<String>::new());
+    let engine = runtime.engine_facts().await.unwrap();
+    assert!(engine.local && engine.unlimited.is_empty(), "{engine:?}");
+    assert!(engine.data_root.is_absolute() && engine.time.is_some(), "{engine:?}");
     let version = runtime.version().await.unwrap();
     assert!(version.version.starts_with(|c: char| c.is_ascii_digit()), "{version:?}");
     runtime.observe().await.unwrap();

@@ -12,6 +12,7 @@
 //! and so is a configuration that someone else changed.
 
 mod error;
+mod facts;
 mod files;
 mod managed;
 mod probe;
@@ -32,6 +33,7 @@ use thon_core::name::UserId;
 use thon_core::proxy::{ProxyChange, ProxySite, ProxyStatus, Route, RouteCheck};
 
 pub use crate::error::NginxError;
+pub use crate::facts::{listening_ports, port_holder};
 pub use crate::settings::NginxSettings;
 
 use crate::files::{Applied, Lock};

@@ -16,7 +16,7 @@ use crate::files;
 use crate::process::{self, Master};
 use crate::settings::NginxSettings;
 use crate::site::Rendered;
-use crate::turn::{Before, Turn, blocking};
+use crate::turn::{self, Before, Turn, blocking};
 
 /// The mode's name.
 pub(crate) const MODE: &str = "managed";
@@ -65,6 +65,19 @@ pub(crate) async fn apply(turn: &Turn) -> Result<ProxyChange, NginxError> {
 /// Our master, if it runs. Blocking.
 pub(crate) fn running(settings: &NginxSettings) -> Option<Master> {
     Master::managed(&settings.managed_pid(), &settings.home)
+}
+
+/// What nginx says against the configuration that is there; nothing where it accepts it or there is
+/// none.
+pub(crate) async fn refusal(settings: &NginxSettings) -> Result<Option<String>, NginxError> {
+    let conf = settings.managed_conf();
+    if !conf.is_file() {
+        return Ok(None);
+    }
+    let (flags, prefix) = ([Path::new("-t"), Path::new("-q")], Path::new("-p"));
+    let arguments = [flags[0], flags[1], prefix, &settings.home, Path::new("-c"), &conf];
+    let said = turn::program(settings)?.run(arguments).await?;
+    Ok((!said.ok).then(|| said.line(Some(&conf))))
 }
 
 fn make_folders(home: &Path) -> Result<(), NginxError> {

@@ -3,6 +3,7 @@
 //! For: what is asked of the operating system about processes and ports.
 //! Not for: what the configuration says, and when to do what.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
@@ -249,13 +250,25 @@ pub(crate) fn port_state(port: Port) -> PortState {
     }
 }
 
+/// The ports that something listens on, on whichever address.
+pub(crate) fn listening_ports() -> BTreeSet<u16> {
+    tables().iter().flat_map(|table| listeners(table)).map(|(port, _)| port).collect()
+}
+
+/// The kernel's tables of TCP sockets.
+fn tables() -> Vec<String> {
+    let files = ["/proc/net/tcp", "/proc/net/tcp6"];
+    files.iter().filter_map(|table| fs::read_to_string(table).ok()).collect()
+}
+
 /// The processes that listen on `port`, as far as this user may see them.
 pub(crate) fn holders(port: Port) -> Vec<u32> {
-    let sockets: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    let tables = tables();
+    let sockets: Vec<String> = tables
         .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
-        .flat_map(|table| listening(&table, port.get()))
-        .map(|inode| format!("socket:[{inode}]"))
+        .flat_map(|table| listeners(table))
+        .filter(|(held, _)| *held == port.get())
+        .map(|(_, inode)| format!("socket:[{inode}]"))
         .collect();
     if sockets.is_empty() {
         return Vec::new();
@@ -267,18 +280,14 @@ pub(crate) fn holders(port: Port) -> Vec<u32> {
     processes().filter(holds).collect()
 }
 
-/// The inodes of the sockets of a kernel table that listen on `port`.
-fn listening(table: &str, port: u16) -> Vec<String> {
+/// The sockets of a kernel table that listen: port and inode.
+fn listeners(table: &str) -> impl Iterator<Item = (u16, &str)> {
     // proc(5): local address in field 1, state in field 3 (0A is LISTEN), inode in field 9.
     let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    lines
-        .filter(|fields| {
-            let local = fields.get(1).and_then(|local| local.rsplit_once(':'));
-            let local = local.and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
-            local == Some(port) && fields.get(3) == Some(&"0A")
-        })
-        .filter_map(|fields| fields.get(9).map(|inode| (*inode).to_owned()))
-        .collect()
+    lines.filter(|fields| fields.get(3) == Some(&"0A")).filter_map(|fields| {
+        let (_, port) = fields.get(1)?.rsplit_once(':')?;
+        Some((u16::from_str_radix(port, 16).ok()?, *fields.get(9)?))
+    })
 }
 
 /// A process as an error names it: `python3 (process 4711)`.
@@ -352,6 +361,7 @@ mod tests {
         let port = Port::new(u32::from(listener.local_addr().unwrap().port())).unwrap();
         assert_eq!(port_state(port), PortState::Taken);
         assert_eq!(holders(port), [std::process::id()]);
+        assert!(listening_ports().contains(&port.get()));
         assert!(describe(&holders(port)).contains(&std::process::id().to_string()));
     }
 }

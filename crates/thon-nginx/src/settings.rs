@@ -117,6 +117,14 @@ pub(crate) struct Machine {
     pub(crate) cookie_flags: bool,
 }
 
+impl Machine {
+    /// How many connections each worker of a managed nginx may have; each takes a file, and one of
+    /// an instance takes two.
+    pub(crate) fn worker_connections(&self) -> u64 {
+        (self.open_files / 2).clamp(256, 8192)
+    }
+}
+
 /// Enough for a few thousand open websockets per worker, each of which takes two files.
 const WANTED_FILES: u64 = 65_536;
 

@@ -118,7 +118,7 @@ pub(crate) fn render(
         },
         worker_user: machine.worker_user.as_deref(),
         open_files: machine.open_files,
-        worker_connections: (machine.open_files / 2).clamp(256, 8192),
+        worker_connections: machine.worker_connections(),
         shutdown_timeout: SHUTDOWN_TIMEOUT,
         http_listen: listen(site.http_port, machine.ipv6, target, false),
         https_listen: listen(site.https_port, machine.ipv6, target, true),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::process::Signal;
+use thon_core::doctor::ConnectionFacts;
 use thon_core::endpoint::Port;
 use thon_core::proxy::ProxyChange;
 use tokio::process::Command;
@@ -52,6 +53,28 @@ impl Main {
         let log = scan::argument(&self.text, "error_log");
         log.map_or_else(|| PathBuf::from("/var/log/nginx/error.log"), PathBuf::from)
     }
+}
+
+/// How many connections the system's nginx can hold, as far as its main file says; the words for
+/// what it doesn't say are nginx's own defaults. Blocking.
+pub(crate) fn connections(settings: &NginxSettings, cores: u64) -> Option<ConnectionFacts> {
+    let main = Main::read(settings).ok()?;
+    let number = |name| scan::argument(&main.text, name).and_then(|value| value.parse().ok());
+    let workers = match scan::argument(&main.text, "worker_processes").as_deref() {
+        Some("auto") => cores,
+        Some(text) => text.parse().unwrap_or(1),
+        None => 1,
+    };
+    let per_worker: u64 = number("worker_connections").unwrap_or(512);
+    let files = number("worker_rlimit_nofile").unwrap_or(u64::MAX);
+    let set_in = main.path.display().to_string();
+    Some(ConnectionFacts { workers, per_worker: per_worker.min(files), set_in })
+}
+
+/// What the system's nginx says against its configuration; nothing where it accepts it.
+pub(crate) async fn refusal(settings: &NginxSettings) -> Result<Option<String>, NginxError> {
+    let main = Main::read(settings)?;
+    Ok(check(&turn::program(settings)?, &main).await?.err())
 }
 
 /// The system's master, if it runs. Blocking.

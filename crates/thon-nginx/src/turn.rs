@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thon_core::doctor::PortHolder;
 use thon_core::endpoint::Port;
 use thon_core::proxy::ProxySite;
 use tokio::time::Instant;
@@ -222,19 +223,27 @@ fn authority(site: &ProxySite) -> String {
 }
 
 fn look_at_port(port: Port, ours: &[u32], present: Option<&str>) -> Result<(), NginxError> {
+    match port_holder(port, ours, present) {
+        PortHolder::Other(holder) => Err(NginxError::PortTaken { port, holder }),
+        PortHolder::Nobody | PortHolder::Ours => Ok(()),
+    }
+}
+
+/// Who has `port`. Blocking.
+pub(crate) fn port_holder(port: Port, ours: &[u32], present: Option<&str>) -> PortHolder {
     if process::port_state(port) != PortState::Taken {
-        return Ok(());
+        return PortHolder::Nobody;
     }
     let holders = process::holders(port);
     if holders.iter().any(|holder| ours.contains(holder)) {
-        return Ok(());
+        return PortHolder::Ours;
     }
     // A process with capabilities of its own hides its sockets from its own user.
     let listens = |text: &str| {
         text.contains(&format!(" listen {port} ")) || text.contains(&format!(" listen {port};"))
     };
     if holders.is_empty() && !ours.is_empty() && present.is_some_and(listens) {
-        return Ok(());
+        return PortHolder::Ours;
     }
-    Err(NginxError::PortTaken { port, holder: process::describe(&holders) })
+    PortHolder::Other(process::describe(&holders))
 }

@@ -28,6 +28,7 @@ mod advice;
 mod authority;
 mod certbot;
 mod embedded;
+mod facts;
 mod files;
 mod material;
 mod mkcert;

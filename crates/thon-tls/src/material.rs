@@ -133,6 +133,11 @@ impl Pair {
         root.map_or(self.not_after, |root| root.not_after.min(self.not_after))
     }
 
+    /// Since when it is accepted.
+    pub(crate) const fn not_before(&self) -> SystemTime {
+        self.not_before
+    }
+
     /// True if both are the same certificate.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.der == other.der

@@ -84,7 +84,15 @@ impl Tls {
         self.stepped_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn first_choice(&self, names: &CertificateNames) -> Provider {
+    pub(crate) fn settings(&self) -> &TlsSettings {
+        &self.settings
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn first_choice(&self, names: &CertificateNames) -> Provider {
         if process::find("mkcert", self.settings.mkcert.as_deref()).is_some() {
             Provider::Mkcert
         } else if self.settings.has_domain(names) {
@@ -339,7 +347,7 @@ impl Tls {
         }
     }
 
-    fn paths(&self) -> (PathBuf, PathBuf) {
+    pub(crate) fn paths(&self) -> (PathBuf, PathBuf) {
         (self.settings.dir.join(CHAIN), self.settings.dir.join(KEY))
     }
 
@@ -472,7 +480,7 @@ async fn read_lineage(lineage: &Lineage) -> Result<Result<Pair, Option<Flaw>>, F
 }
 
 /// The pair in two files; no flaw means that there is none.
-fn read_pair(
+pub(crate) fn read_pair(
     chain: &std::path::Path,
     key: &std::path::Path,
 ) -> Result<Result<Pair, Option<Flaw>>, Failure> {

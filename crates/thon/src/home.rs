@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use thon_core::adapter::{Failure, FailureKind};
+use thon_core::doctor::ExposedFile;
 
 use crate::error::Error;
 
@@ -110,14 +111,22 @@ impl Home {
                 "make it yours alone (`chown`, `chmod 700`), or name another in THON_HOME",
             )
         };
-        let found = std::fs::metadata(&self.root).map_err(|error| refused(error.to_string()))?;
-        if !is_trusted(&found) {
-            return Err(refused(format!("it belongs to user {}", found.uid())));
+        match self.flaw().map_err(|error| refused(error.to_string()))? {
+            None => Ok(()),
+            Some(ExposedFile { owner: Some(owner), .. }) => {
+                Err(refused(format!("it belongs to user {owner}")))
+            }
+            Some(_) => Err(refused("others may write to it".to_owned())),
         }
-        if found.mode() & 0o022 != 0 {
-            return Err(refused("others may write to it".to_owned()));
-        }
-        Ok(())
+    }
+
+    /// Why the folder can't be believed: somebody else's, or open to others.
+    pub(crate) fn flaw(&self) -> std::io::Result<Option<ExposedFile>> {
+        let found = std::fs::metadata(&self.root)?;
+        let owner = (!is_trusted(&found)).then(|| found.uid());
+        let mode = found.mode() & 0o7777;
+        let bad = owner.is_some() || mode & 0o022 != 0;
+        Ok(bad.then(|| ExposedFile { path: self.root.clone(), mode, owner }))
     }
 
     /// Takes the lock, or says which process holds it.

@@ -5,6 +5,7 @@
 //! Not for: rules (they are in [`core`]) and not for talking to people (front-ends do that).
 
 mod assets;
+mod doctor;
 mod error;
 mod file;
 mod home;

@@ -41,13 +41,13 @@ const ACME_WEBROOT: &str = "/var/lib/thon/acme";
 
 /// A node put together from its configuration.
 pub struct Node {
-    config: Config,
-    home: Home,
-    docker: Arc<DockerRuntime>,
-    proxy: Arc<NginxProxy>,
-    certificates: Arc<Tls>,
+    pub(crate) config: Config,
+    pub(crate) home: Home,
+    pub(crate) docker: Arc<DockerRuntime>,
+    pub(crate) proxy: Arc<NginxProxy>,
+    pub(crate) certificates: Arc<Tls>,
     orchestrator: Orchestrator,
-    names: CertificateNames,
+    pub(crate) names: CertificateNames,
 }
 
 impl Node {
@@ -196,13 +196,6 @@ impl Node {
         engine::state(version.map(|version| version.version).map_err(Failure::from))
     }
 
-    /// What the engine can't do here and the person should know, one line each.
-    pub async fn engine_shortcomings(&self) -> Result<Vec<String>, Error> {
-        let mut shortcomings = self.docker.preflight().await.map_err(Failure::from)?;
-        shortcomings.extend(few_inotify_instances(self.config.groups.user_count()));
-        Ok(shortcomings)
-    }
-
     /// Starts the Docker engine and waits until it answers.
     pub async fn start_engine(&self) -> Result<EngineStart, Error> {
         let docker = Arc::clone(&self.docker);
@@ -275,23 +268,6 @@ impl Node {
     pub async fn ready_network(&self) -> Result<(), Error> {
         Ok(self.docker.prepare().await?)
     }
-}
-
-/// Instances of inotify that an editor takes, with its terminals and its language servers.
-const INOTIFY_PER_SEAT: usize = 8;
-
-/// All sandboxes run as one user of the kernel and share its instances of inotify. Linux gives 128,
-/// which fifteen editors use up; then files are no longer watched anywhere.
-fn few_inotify_instances(users: usize) -> Option<String> {
-    let allowed = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").ok()?;
-    let allowed: usize = allowed.trim().parse().ok()?;
-    let wanted = (users * INOTIFY_PER_SEAT).next_power_of_two().max(1024);
-    (allowed < users * INOTIFY_PER_SEAT).then(|| {
-        format!(
-            "all sandboxes share {allowed} instances of inotify, too few for {users} editors: raise \
-             them with `sudo sysctl -w fs.inotify.max_user_instances={wanted}`"
-        )
-    })
 }
 
 /// True if the image is THON's own and has to be built before a launch.

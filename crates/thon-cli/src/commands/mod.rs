@@ -4,6 +4,7 @@
 //! Not for: what several commands share; that is in the modules beside this folder.
 
 mod config;
+mod doctor;
 mod image;
 mod init;
 mod logs;
@@ -30,6 +31,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
     match command {
         Command::Init(args) => init::init(&args, context),
         Command::Setup(args) => setup::setup(&args, context).await,
+        Command::Doctor(args) => doctor::doctor(&args, context).await,
         Command::Up(args) => run::up(&args, context).await,
         Command::Run(args) => run::run(&args, context).await,
         Command::Status(args) => status::status(&args, context).await,

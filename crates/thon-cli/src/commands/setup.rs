@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use thon::core::certificate::CertificateChange;
+use thon::core::doctor::{Remedy, Severity};
 use thon::{EngineStart, EngineState, Node, Package};
 
 use super::Outcome;
@@ -31,8 +32,13 @@ pub(crate) async fn prepare(
 ) -> Result<(), CommandFailure> {
     install(args, &node.missing_packages().await, node, context).await?;
     engine(node, context).await?;
-    for shortcoming in node.engine_shortcomings().await? {
-        context.output.warn(&shortcoming);
+    for finding in node.examine(None).await {
+        // What is mended here anyway isn't worth a word; the doctor says the rest at leisure.
+        let ours = finding.remedy.as_ref().is_some_and(Remedy::is_of_setup);
+        if finding.severity <= Severity::Warning && !ours {
+            let fix = finding.fix.map_or_else(String::new, |fix| format!("; {fix}"));
+            context.output.warn(&format!("{}: {}{fix}", finding.code, finding.says));
+        }
     }
     let progress = Progress::show(node.events(), &context.output);
     let bootstrap: Vec<Package> = node.bootstrap_package().await.into_iter().collect();

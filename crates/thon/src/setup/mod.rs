@@ -9,4 +9,5 @@ pub(crate) mod packages;
 
 pub use engine::{EngineStart, EngineState};
 pub use image::{ImageBuild, ImageOptions, ImageReport, ImageState};
+pub(crate) use packages::is_root;
 pub use packages::{Package, PackageManager};
