@@ -11,7 +11,9 @@ mod support;
 
 // What every test works with.
 mod desk;
+mod fakedocker;
 mod gate;
+mod machine;
 mod stage;
 mod standin;
 mod wait;
@@ -21,6 +23,7 @@ mod web;
 // Without Docker.
 mod completions;
 mod config;
+mod doctor;
 mod help;
 mod init;
 mod roster;
