@@ -5,7 +5,9 @@
 //! proxy before a URL is given out. One user's failure never stops another's instance.
 //! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
 
+mod follow;
 mod launch;
+mod lifecycle;
 mod prepare;
 mod view;
 
@@ -18,6 +20,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use follow::LogNews;
+pub use lifecycle::{ChangeReport, Unchanged};
 pub use prepare::Prepared;
 pub use view::InstanceView;
 
@@ -219,15 +223,7 @@ impl Orchestrator {
                 checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref())
             {
                 view.health = format!("unreachable: {problem}");
-                failures.push(UserFailure {
-                    user: user.clone(),
-                    failure: Failure::new(
-                        FailureKind::Other,
-                        format!("reaching the instance of {user} through the proxy"),
-                        problem,
-                        "see `thon logs` and `thon nginx status`",
-                    ),
-                });
+                failures.push(unreachable(user, problem));
             }
             instances.push(view);
         }
@@ -358,6 +354,15 @@ impl Orchestrator {
         result
     }
 
+    /// The certificate that is served now, without a word; one is made only where there is none.
+    async fn present_certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let Some(site) = &self.settings.site else { return Ok(None) };
+        match self.adapters.certificates.current(&site.names).await? {
+            Some(certificate) => Ok(Some(certificate)),
+            None => self.certificate().await,
+        }
+    }
+
     /// The certificate, before anything is made that would need it.
     async fn certificate(&self) -> Result<Option<Certificate>, Failure> {
         let Some(site) = &self.settings.site else { return Ok(None) };
@@ -479,8 +484,22 @@ impl Orchestrator {
     }
 }
 
+/// What is wrong with an instance that answers and can't be reached through the proxy.
+fn unreachable(user: &UserId, problem: &str) -> UserFailure {
+    UserFailure {
+        user: user.clone(),
+        failure: Failure::new(
+            FailureKind::Other,
+            format!("reaching the instance of {user} through the proxy"),
+            problem,
+            "see `thon logs` and `thon nginx status`",
+        ),
+    }
+}
+
 /// The routes of everything that is there, in the order of users. A sandbox that is down keeps its
-/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload.
+/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload. One that
+/// is paused has to be told to the proxy, for it looks alive and never answers.
 #[must_use]
 pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
     let mut routes: Vec<Route> = observed
@@ -491,6 +510,7 @@ pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
                 user: sandbox.user.clone(),
                 path: sandbox.endpoint.as_ref()?.public_path(),
                 upstream: sandbox.upstream.clone()?,
+                paused: sandbox.phase == Phase::Paused,
             })
         })
         .collect();
