@@ -23,6 +23,8 @@ cargo xtask CHORE
                        builds the sandbox image, and stops again what it started
   image [OPTIONS]      builds the sandbox image: thon image build [OPTIONS]
   bench launch [N ...] thon run against plain docker run, for 1, 4 and 16 users or those named
+  bench proxy [N] [--json]
+                       an instance through nginx against the same instance alone, in N rounds
   bench plan           ten thousand users planned, ten thousand routes rendered
   help                 this text
 ";
@@ -40,6 +42,11 @@ fn main() -> ExitCode {
             usage(&format!("there is no step {step:?}; use {}", steps::NAMES.join(", ")))
         }
         ("image", options) => run(|shell| steps::image(shell, options)),
+        ("bench", ["proxy", options @ ..])
+            if options.iter().all(|option| *option == "--json" || option.parse::<u8>().is_ok()) =>
+        {
+            run(|shell| bench::proxy(shell, options))
+        }
         ("bench", [name, sizes @ ..]) if bench::NAMES.contains(name) => {
             let sizes: Result<Vec<usize>, _> = sizes.iter().map(|size| size.parse()).collect();
             match sizes {
@@ -50,7 +57,9 @@ fn main() -> ExitCode {
                 Err(error) => usage(&format!("bench {name} takes numbers of users: {error}")),
             }
         }
-        ("bench", _) => usage(&format!("bench takes {}", bench::NAMES.join(" or "))),
+        ("bench", _) => {
+            usage(&format!("bench takes {}", [&bench::NAMES[..], &["proxy"]].concat().join(" or ")))
+        }
         ("help" | "--help" | "-h", _) => {
             say(USAGE);
             ExitCode::SUCCESS

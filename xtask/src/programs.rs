@@ -21,15 +21,27 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
 ];
 
-/// Installs what is missing, or says what to install by hand.
+/// What only the benchmarks work with.
+const WITNESSES: [(&str, &str); 1] = [("wrk", "wrk")];
+
+/// Installs what is missing for the tests, or says what to install by hand.
 pub(crate) fn install(shell: &Shell) -> Result<(), String> {
-    let packages = missing(|program| find(program).is_some());
+    install_all(shell, &PROGRAMS)
+}
+
+/// The same for the benchmarks.
+pub(crate) fn install_witnesses(shell: &Shell) -> Result<(), String> {
+    install_all(shell, &WITNESSES)
+}
+
+fn install_all(shell: &Shell, programs: &[(&str, &'static str)]) -> Result<(), String> {
+    let packages = missing(programs, |program| find(program).is_some());
     if packages.is_empty() {
         say("everything is there");
         return Ok(());
     }
     let by_hand =
-        format!("install by hand what the tests work with: apt-get install {}", packages.join(" "));
+        format!("install by hand what this works with: apt-get install {}", packages.join(" "));
     if find("apt-get").is_none() {
         return Err(format!("there is no apt-get on this machine; {by_hand}"));
     }
@@ -46,15 +58,18 @@ pub(crate) fn install(shell: &Shell) -> Result<(), String> {
             Err(problem) => return Err(format!("{problem}; {by_hand}")),
         }
     }
-    match missing(|program| find(program).is_some()).as_slice() {
+    match missing(programs, |program| find(program).is_some()).as_slice() {
         [] => Ok(()),
         still => Err(format!("apt-get brought no {}; {by_hand}", still.join(", no "))),
     }
 }
 
 /// The packages of the programs that aren't there.
-fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
-    let gone = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+fn missing(
+    programs: &[(&str, &'static str)],
+    is_there: impl Fn(&str) -> bool,
+) -> Vec<&'static str> {
+    let gone = programs.iter().filter(|(program, _)| !is_there(program));
     gone.map(|(_, package)| *package).collect()
 }
 
@@ -84,9 +99,9 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        assert_eq!(missing(|_| true), Vec::<&str>::new());
-        assert_eq!(missing(|program| program != "certutil"), ["libnss3-tools"]);
-        assert_eq!(missing(|_| false).len(), PROGRAMS.len());
+        assert_eq!(missing(&PROGRAMS, |_| true), Vec::<&str>::new());
+        assert_eq!(missing(&PROGRAMS, |program| program != "certutil"), ["libnss3-tools"]);
+        assert_eq!(missing(&PROGRAMS, |_| false).len(), PROGRAMS.len());
     }
 
     #[test]

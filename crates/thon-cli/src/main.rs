@@ -11,7 +11,6 @@ mod interrupt;
 mod output;
 mod progress;
 mod prompt;
-mod terminal;
 
 use std::process::ExitCode;
 

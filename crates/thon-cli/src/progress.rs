@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use thon::core::disk::DiskLevel;
 use thon::core::event::{Event, EventStream, Stamped};
 use thon::core::instance::InstanceState;
+use thon::core::limits::ByteSize;
 use thon::core::name::UserId;
 use thon::core::plan::Verb;
 use tokio::sync::broadcast::Receiver;
@@ -155,6 +157,11 @@ impl Screen {
             Event::RouteChecked { user, problem: Some(problem) } => {
                 self.say(&format!("{user}: not reached through the proxy: {problem}"));
             }
+            Event::DiskPressing { user, level, used, limit } => {
+                let word = if *level == DiskLevel::Over { "over" } else { "near" };
+                let [used, limit] = [*used, *limit].map(|bytes| ByteSize::new(bytes).about());
+                self.say(&format!("{user}: {word} the disk limit: {used} of {limit} used"));
+            }
             Event::Warning { text } => self.say(&format!("warning: {text}")),
             Event::WorkspaceReady { user, change } if self.output.verbose() > 0 => {
                 self.say(&format!("{user}: workspace {change:?}").to_lowercase());
@@ -196,7 +203,7 @@ impl Screen {
     fn planned(&mut self, summary: &std::collections::BTreeMap<Verb, usize>) {
         let words: Vec<String> =
             summary.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-        let launches = [Verb::Create, Verb::Start, Verb::Resume, Verb::Recreate];
+        let launches = [Verb::Create, Verb::Start, Verb::Recreate];
         let total = launches.iter().filter_map(|verb| summary.get(verb)).sum();
         self.say(&format!(
             "plan: {}",
@@ -223,16 +230,14 @@ impl Screen {
             }
             _ => {}
         }
-        let Launch { done, total, .. } = self.launch;
-        let counts = if total > 0 { format!(" ({done}/{total})") } else { String::new() };
+        let counts = format!("{}/{}", self.launch.done, self.launch.total);
         match to {
             InstanceState::Running if self.bars.is_none() => {
-                self.output.note(&format!("{user}: running{counts}"));
+                self.output.note(&format!("{user}: running ({counts})"));
             }
             InstanceState::Failed => {
                 self.say(&format!("{user}: failed: {}", reason.unwrap_or("no reason is known")));
             }
-            InstanceState::Paused => self.say(&format!("{user}: paused")),
             InstanceState::Terminated => self.say(&format!("{user}: stopped")),
             InstanceState::Pending if self.output.verbose() > 0 => {
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));

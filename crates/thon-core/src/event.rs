@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use crate::adapter::{Clock, Failure};
+use crate::disk::DiskLevel;
 use crate::instance::InstanceState;
 use crate::name::UserId;
 use crate::plan::Verb;
@@ -107,6 +108,17 @@ pub enum Event {
         user: UserId,
         /// Nothing if both passed.
         problem: Option<String>,
+    },
+    /// A sandbox is near the limit of its disk space, or over it.
+    DiskPressing {
+        /// Whose.
+        user: UserId,
+        /// How it stands.
+        level: DiskLevel,
+        /// What it and its workspace hold, in bytes.
+        used: u64,
+        /// What they may hold, in bytes.
+        limit: u64,
     },
     /// Something that the person should know and that stops nothing.
     Warning {

@@ -10,14 +10,13 @@
 pub mod adapter;
 pub mod certificate;
 pub mod config;
+pub mod disk;
 pub mod doctor;
 pub mod endpoint;
 pub mod event;
 pub mod image;
 pub mod instance;
-pub mod lifecycle;
 pub mod limits;
-pub mod log;
 pub mod name;
 pub mod orchestrator;
 pub mod plan;
@@ -27,7 +26,6 @@ pub mod roster;
 pub mod sandbox;
 pub mod seat;
 pub mod secret;
-pub mod shell;
 pub mod workspace;
 
 #[cfg(feature = "testing")]

@@ -34,7 +34,7 @@ pub enum LimitError {
 const UNITS: [(char, u64); 4] = [('t', 1 << 40), ('g', 1 << 30), ('m', 1 << 20), ('k', 1 << 10)];
 
 /// An amount of memory in bytes. Reads `2g`, `2GiB`, `1.5 GB`, `512m` and `2147483648`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSize(u64);
 
 impl ByteSize {
@@ -60,6 +60,25 @@ impl ByteSize {
     #[must_use]
     pub const fn bytes(self) -> u64 {
         self.0
+    }
+
+    /// About how much, for people: `200 MiB`, `1.5 GiB`.
+    #[must_use]
+    pub fn about(self) -> String {
+        let unit = UNITS.into_iter().find(|(_, size)| self.0 >= *size);
+        let Some((letter, size)) = unit else { return format!("{} B", self.0) };
+        let tenths = u128::from(self.0) * 10 / u128::from(size);
+        let unit = letter.to_ascii_uppercase();
+        if tenths >= 100 || tenths.is_multiple_of(10) {
+            return format!("{} {unit}iB", tenths / 10);
+        }
+        format!("{}.{} {unit}iB", tenths / 10, tenths % 10)
+    }
+
+    /// True if a sandbox can live with so much disk space: what code-server writes by itself takes a
+    /// few mebibytes.
+    pub(crate) fn is_disk(self) -> bool {
+        (Self::mib(64)..=Self::gib(1 << 20)).contains(&self)
     }
 
     /// True if a sandbox can live with so much memory: code-server doesn't start with less than
@@ -243,6 +262,21 @@ mod tests {
             ["", "g", "2x", "-2g", "2gg", "1.5", "1..5g", "99999999999999999999g", "2 g b", "1.g"]
         {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_told_about() {
+        for (bytes, about) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (200 << 20, "200 MiB"),
+            ((200 << 20) + 4096, "200 MiB"),
+            (1536 << 20, "1.5 GiB"),
+            (1 << 40, "1 TiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(ByteSize::new(bytes).about(), about);
         }
     }
 

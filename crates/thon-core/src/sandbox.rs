@@ -246,6 +246,12 @@ impl Fingerprint {
         &self.workspace
     }
 
+    /// What the sandbox may use.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// True if the instance asks for a password.
     #[must_use]
     pub fn asks_for_password(&self) -> bool {

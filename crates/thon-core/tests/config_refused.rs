@@ -58,6 +58,7 @@ const REFUSED: &[(&str, &str, &[&str])] = &[
     ("sandbox: {host_ports: 20000}", "sandbox.host_ports", &["\"20000\"", "20000-29999"]),
     ("sandbox: {host_ports: 300-200}", "sandbox.host_ports", &["\"300-200\"", "lower one first"]),
     ("sandbox: {memory: lots}", "sandbox.memory", &["\"lots\"", "2GiB"]),
+    ("sandbox: {disk: 1m}", "sandbox.disk", &["\"1m\"", "at least 64m"]),
     ("sandbox: {memory: 1k}", "sandbox.memory", &["\"1k\"", "at least 64m"]),
     ("sandbox: {cpus: -1}", "sandbox.cpus", &["\"-1\"", "0.5"]),
     ("sandbox: {cpus: 0}", "sandbox.cpus", &["\"0\"", "0.01 to 1024"]),

@@ -13,12 +13,11 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt};
 use thon_core::adapter::{Failure, FailureKind, SandboxRuntime};
+use thon_core::disk::{DiskGuard, DiskUse};
 use thon_core::endpoint::{Endpoint, NetworkMode, Port};
 use thon_core::image::ImageRef;
-use thon_core::log::{LogLines, LogRequest};
 use thon_core::name::UserId;
 use thon_core::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec};
-use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceChange};
 
 use crate::client::{DockerRuntime, QUICK, SLOW};
@@ -28,7 +27,7 @@ use crate::observe::{self, inspected_endpoint, inspected_phase};
 use crate::{labels, probe};
 
 /// Seconds that code-server has to end by itself; it keeps nothing in memory that needs longer.
-pub(crate) const GRACE_SECONDS: i32 = 5;
+const GRACE_SECONDS: i32 = 5;
 
 #[async_trait]
 impl SandboxRuntime for DockerRuntime {
@@ -72,18 +71,6 @@ impl SandboxRuntime for DockerRuntime {
         Ok(self.bring_down(id).await?)
     }
 
-    async fn pause(&self, id: &SandboxId) -> Result<(), Failure> {
-        Ok(self.freeze(id).await?)
-    }
-
-    async fn resume(&self, id: &SandboxId) -> Result<(), Failure> {
-        Ok(self.thaw(id).await?)
-    }
-
-    async fn restart(&self, id: &SandboxId) -> Result<Endpoint, Failure> {
-        Ok(self.begin_again(id).await?)
-    }
-
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure> {
         let tried = format!("removing sandbox {}", self.name(id));
         self.discard(&tried, &id.0).await?;
@@ -91,16 +78,16 @@ impl SandboxRuntime for DockerRuntime {
         Ok(())
     }
 
+    async fn disk_guard(&self, spec: &SandboxSpec) -> Result<DiskGuard, Failure> {
+        Ok(self.guard_of_disk(spec).await?)
+    }
+
+    async fn disk_use(&self, id: &SandboxId) -> Result<DiskUse, Failure> {
+        Ok(self.measure(id).await?)
+    }
+
     async fn logs(&self, id: &SandboxId, tail: usize) -> Result<String, Failure> {
         Ok(self.last_lines(id, tail).await?)
-    }
-
-    async fn follow_log(&self, id: &SandboxId, request: &LogRequest) -> Result<LogLines, Failure> {
-        Ok(self.lines(id, request).await?)
-    }
-
-    async fn attach(&self, id: &SandboxId, request: &ShellRequest) -> Result<Shell, Failure> {
-        Ok(self.talk(id, request).await?)
     }
 }
 
@@ -158,7 +145,14 @@ impl DockerRuntime {
             self.call(&tried, SLOW, client.restart_container(&id.0, Some(options))).await?;
             container = self.inspect(&tried, id).await?;
         }
-        inspected_endpoint(&container).or(known.endpoint).ok_or_else(|| no_endpoint(&tried))
+        inspected_endpoint(&container).or(known.endpoint).ok_or_else(|| {
+            DockerError::engine(
+                FailureKind::Other,
+                tried,
+                "Docker publishes no port of it and its labels don't name one",
+                "remove the sandbox and run `thon run`, which makes it anew",
+            )
+        })
     }
 
     /// In host mode Docker doesn't guard the port: a code-server that finds it taken would go up
@@ -231,16 +225,6 @@ impl DockerRuntime {
         let text = self.call(&tried, QUICK, lines).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
-}
-
-/// Neither Docker nor the labels tell where it answers.
-pub(crate) fn no_endpoint(tried: &str) -> DockerError {
-    DockerError::engine(
-        FailureKind::Other,
-        tried,
-        "Docker publishes no port of it and its labels don't name one",
-        "remove the sandbox and run `thon run`, which makes it anew",
-    )
 }
 
 /// True if the engine won't start a container because it is frozen.

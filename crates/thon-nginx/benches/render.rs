@@ -25,7 +25,6 @@ async fn main() {
             user: spec.user.clone(),
             path: spec.endpoint().public_path(),
             upstream: spec.endpoint().published(),
-            paused: false,
         })
         .collect();
     let site = ProxySite {

@@ -1,12 +1,13 @@
 //! Measurements, each against a reference in the same call.
 //!
-//! For: `cargo xtask bench launch` and `cargo xtask bench plan`.
+//! For: `cargo xtask bench launch`, `cargo xtask bench plan` and `cargo xtask bench proxy`.
 //! Not for: passing or failing: machines are shared and noisy, and people judge the figures.
 
 mod floor;
 mod launch;
 mod look;
 
+use crate::programs;
 use crate::shell::{Shell, complain};
 
 /// The benchmarks that can be asked for.
@@ -22,6 +23,22 @@ pub(crate) fn bench(shell: &Shell, name: &str, sizes: &[usize]) -> bool {
         complain(&format!("bench {name}: {problem}"));
     }
     result.is_ok()
+}
+
+/// An instance through nginx against the same instance alone; `options` go to the benchmark.
+pub(crate) fn proxy(shell: &Shell, options: &[&str]) -> bool {
+    let run = || {
+        programs::install_witnesses(shell)?;
+        let mut command = shell.cargo();
+        command.args(["bench", "--quiet", "--package", "thon-cli", "--bench", "proxy", "--"]);
+        command.args(options);
+        shell.run("bench-proxy", command, |_, _| {})
+    };
+    let result = run();
+    if let Err(problem) = &result {
+        complain(&format!("bench proxy: {problem}"));
+    }
+    result == Ok(true)
 }
 
 /// Ten thousand users planned, ten thousand routes rendered.

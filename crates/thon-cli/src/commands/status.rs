@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use thon::core::disk::{DiskLevel, DiskSpace};
 use thon::core::instance::InstanceState;
 use thon::core::orchestrator::InstanceView;
 use time::OffsetDateTime;
@@ -36,9 +37,7 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
     print(&instances, passwords, context);
     if !context.output.json() {
         let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
-        let paused = instances.iter().filter(|i| i.state == InstanceState::Paused).count();
-        let paused = if paused > 0 { format!(", {paused} paused") } else { String::new() };
-        context.output.note(&format!("{running} of {} running{paused}", instances.len()));
+        context.output.note(&format!("{running} of {} running", instances.len()));
         if running > 0 && node.config().nginx.enabled && instances.iter().all(|i| i.url.is_none()) {
             context.output.warn(
                 "nginx serves none of them: the addresses above answer on this machine only; `thon \
@@ -66,6 +65,8 @@ struct Row<'a> {
     container_id: Option<&'a str>,
     created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
 }
 
@@ -85,11 +86,34 @@ impl<'a> Row<'a> {
             container: view.container.as_deref(),
             container_id: view.container_id.as_deref(),
             created_at: view.created_at.and_then(timestamp),
+            disk: view.disk.map(DiskRow::new),
             password: view
                 .password
                 .as_ref()
                 .filter(|_| passwords == Passwords::Shown)
                 .map(thon::core::secret::Secret::reveal),
+        }
+    }
+}
+
+/// Disk space as JSON, in bytes; nothing where it could not be measured in time.
+#[derive(Debug, Serialize)]
+struct DiskRow {
+    limit: u64,
+    used: Option<u64>,
+    sandbox: Option<u64>,
+    workspace: Option<u64>,
+    level: Option<DiskLevel>,
+}
+
+impl DiskRow {
+    fn new(space: DiskSpace) -> Self {
+        Self {
+            limit: space.limit.bytes(),
+            used: space.used.map(|used| used.total().bytes()),
+            sandbox: space.used.map(|used| used.sandbox.bytes()),
+            workspace: space.used.map(|used| used.workspace.bytes()),
+            level: space.level(),
         }
     }
 }
@@ -103,7 +127,11 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
     }
     let shown =
         passwords == Passwords::Shown && instances.iter().any(|view| view.password.is_some());
+    let limited = instances.iter().any(|view| view.disk.is_some());
     let mut heading = vec!["USER", "STATE", "URL"];
+    if limited {
+        heading.push("DISK");
+    }
     if shown {
         heading.push("PASSWORD");
     }
@@ -112,6 +140,9 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
         let url = view.url.as_deref().or(view.local_url.as_deref()).unwrap_or("-");
         let mut row =
             vec![plain(view.user.to_string()), (state(view), tone(view.state)), plain(url)];
+        if limited {
+            row.push(view.disk.map_or_else(|| plain("-"), disk));
+        }
         if shown {
             row.push(plain(view.password.as_ref().map_or("-", |password| password.reveal())));
         }
@@ -119,6 +150,17 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
         row
     });
     context.output.table(&heading, rows.collect());
+}
+
+/// What is used of how much, and whether that is well.
+fn disk(space: DiskSpace) -> (String, Tone) {
+    let used = space.used.map_or_else(|| "unknown".to_owned(), |used| used.total().about());
+    let text = format!("{used} of {}", space.limit.about());
+    match space.level() {
+        Some(DiskLevel::Over) => (format!("{text} (over)"), Tone::Bad),
+        Some(DiskLevel::Near) => (format!("{text} (near)"), Tone::Wait),
+        Some(DiskLevel::Fine) | None => (text, Tone::Plain),
+    }
 }
 
 /// The state, and what is wrong where something is.

@@ -11,10 +11,7 @@ mod support;
 
 // What every test works with.
 mod desk;
-mod fakedocker;
 mod gate;
-mod machine;
-mod seat;
 mod stage;
 mod standin;
 mod wait;
@@ -24,7 +21,6 @@ mod web;
 // Without Docker.
 mod completions;
 mod config;
-mod doctor;
 mod help;
 mod init;
 mod roster;
@@ -36,9 +32,6 @@ mod change;
 mod crash;
 mod event;
 mod faults;
-mod follow;
 mod lifecycle;
+mod limits;
 mod modes;
-mod pause;
-mod reboot;
-mod shell;

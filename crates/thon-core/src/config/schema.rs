@@ -109,9 +109,10 @@ section! {
             must "a number from 0.01 to 1024" |cpus| Limits::is_cpus(*cpus);
         /// The processes and threads of each sandbox.
         pub pids: u32 = 1024, must "a whole number from 64 to 4194304" |n| Limits::is_pids(*n);
-        /// The disk space of each sandbox and its workspace; empty for no limit. Enforced where
-        /// Docker's storage can, measured and warned of elsewhere.
-        pub disk: Option<ByteSize> = None;
+        /// The disk space of each sandbox and its workspace; empty for no limit. Measured and
+        /// warned of in `thon run` and `thon status`; nothing stops a write.
+        pub disk: Option<ByteSize> = None,
+            must "at least 64m" |size| size.is_none_or(ByteSize::is_disk);
         /// Whether sandboxes reach the internet; a group's own `internet` decides for the group.
         pub internet: bool = true;
         /// Ports of this machine that sandboxes may reach; all others are closed to them.

@@ -77,7 +77,6 @@ impl Config {
         let (sandbox, nginx) = (&self.sandbox, &self.nginx);
         let keys = [
             ("nginx.layout", nginx.layout != Layout::Path),
-            ("sandbox.disk", sandbox.disk.is_some()),
             ("sandbox.internet", !sandbox.internet),
             ("sandbox.host_services", sandbox.host_services != PortList::default()),
             ("sandbox.idle", sandbox.idle != IdleAction::Ignore),
@@ -85,10 +84,7 @@ impl Config {
         let mut set: Vec<String> =
             keys.iter().filter(|(_, set)| *set).map(|(key, _)| (*key).to_owned()).collect();
         for group in self.groups.groups() {
-            let rules = [
-                ("internet", group.rules.internet == Some(false)),
-                ("disk", group.rules.disk.is_some()),
-            ];
+            let rules = [("internet", group.rules.internet == Some(false))];
             let of_group = rules.iter().filter(|(_, set)| *set);
             set.extend(of_group.map(|(rule, _)| format!("groups.{}.{rule}", group.name)));
         }
@@ -428,12 +424,10 @@ mod tests {
     fn what_is_not_enforced_yet_is_said() {
         for (text, key) in [
             ("nginx: {layout: port}\ngroups: {a: [x]}", "nginx.layout"),
-            ("sandbox: {disk: 1g}\ngroups: {a: [x]}", "sandbox.disk"),
             ("sandbox: {internet: false}\ngroups: {a: [x]}", "sandbox.internet"),
             ("sandbox: {host_services: [8000]}\ngroups: {a: [x]}", "sandbox.host_services"),
             ("sandbox: {idle: stop}\ngroups: {a: [x]}", "sandbox.idle"),
             ("groups: {a: {internet: false, users: [x]}}", "groups.a.internet"),
-            ("groups: {a: {disk: 1g, users: [x]}}", "groups.a.disk"),
         ] {
             let found = Config::parse(text, "thon.yaml").unwrap().config.validate();
             let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();

@@ -5,9 +5,8 @@
 //! proxy before a URL is given out. One user's failure never stops another's instance.
 //! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
 
-mod follow;
+mod disk;
 mod launch;
-mod lifecycle;
 mod prepare;
 mod view;
 
@@ -20,8 +19,6 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-pub use follow::LogNews;
-pub use lifecycle::{ChangeReport, Unchanged};
 pub use prepare::Prepared;
 pub use view::InstanceView;
 
@@ -205,10 +202,13 @@ impl Orchestrator {
         let certificate = self.certificate().await?;
         let mut failures = self.make_workspaces(&prepared).await;
         self.make_ready(&prepared.plan).await?;
+        self.say_disk_guard(&prepared.plan).await;
         let launched = self.launch_all(&prepared.plan, &failures).await;
         let started = launched.started;
         failures.extend(launched.failures);
         let observed = self.adapters.runtime.observe().await?;
+        let spaces = self.disk_spaces(&observed).await;
+        self.say_disk_pressing(&observed, &spaces);
         let (proxy_change, proxy_failure, checks) =
             self.serve(certificate.as_ref(), &observed, &request.selected).await;
         let healthy = launched.healthy;
@@ -216,6 +216,7 @@ impl Orchestrator {
         for user in &request.selected {
             let sandbox = observed.iter().find(|sandbox| sandbox.user == *user);
             let mut view = self.view(user, sandbox, healthy.contains(user), prepared.seat(user));
+            view.disk = sandbox.and_then(|sandbox| spaces.get(&sandbox.id)).copied();
             if proxy_failure.is_some() {
                 view.url = None;
             }
@@ -223,7 +224,15 @@ impl Orchestrator {
                 checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref())
             {
                 view.health = format!("unreachable: {problem}");
-                failures.push(unreachable(user, problem));
+                failures.push(UserFailure {
+                    user: user.clone(),
+                    failure: Failure::new(
+                        FailureKind::Other,
+                        format!("reaching the instance of {user} through the proxy"),
+                        problem,
+                        "see `thon logs` and `thon nginx status`",
+                    ),
+                });
             }
             instances.push(view);
         }
@@ -243,7 +252,7 @@ impl Orchestrator {
     pub async fn status(&self, roster: &[UserId]) -> Result<Vec<InstanceView>, RunError> {
         let observed = self.adapters.runtime.observe().await?;
         let seats = self.adapters.store.load_seats().await?;
-        let healthy = self.healthy(&observed).await;
+        let (healthy, spaces) = tokio::join!(self.healthy(&observed), self.disk_spaces(&observed));
         let served = self.is_served().await;
         let mut users: Vec<&UserId> = roster.iter().collect();
         let known: BTreeSet<&UserId> = roster.iter().collect();
@@ -257,6 +266,7 @@ impl Orchestrator {
                 let healthy = sandbox.is_some_and(|sandbox| healthy.contains(&sandbox.id));
                 let mut view = self.view(user, sandbox, healthy, seat);
                 view.in_roster = known.contains(user);
+                view.disk = sandbox.and_then(|sandbox| spaces.get(&sandbox.id)).copied();
                 view.url = view.url.filter(|_| served);
                 view
             })
@@ -352,15 +362,6 @@ impl Orchestrator {
         let to = if result.is_ok() { InstanceState::Terminated } else { InstanceState::Failed };
         say(InstanceState::Stopping, to);
         result
-    }
-
-    /// The certificate that is served now, without a word; one is made only where there is none.
-    async fn present_certificate(&self) -> Result<Option<Certificate>, Failure> {
-        let Some(site) = &self.settings.site else { return Ok(None) };
-        match self.adapters.certificates.current(&site.names).await? {
-            Some(certificate) => Ok(Some(certificate)),
-            None => self.certificate().await,
-        }
     }
 
     /// The certificate, before anything is made that would need it.
@@ -484,22 +485,8 @@ impl Orchestrator {
     }
 }
 
-/// What is wrong with an instance that answers and can't be reached through the proxy.
-fn unreachable(user: &UserId, problem: &str) -> UserFailure {
-    UserFailure {
-        user: user.clone(),
-        failure: Failure::new(
-            FailureKind::Other,
-            format!("reaching the instance of {user} through the proxy"),
-            problem,
-            "see `thon logs` and `thon nginx status`",
-        ),
-    }
-}
-
 /// The routes of everything that is there, in the order of users. A sandbox that is down keeps its
-/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload. One that
-/// is paused has to be told to the proxy, for it looks alive and never answers.
+/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload.
 #[must_use]
 pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
     let mut routes: Vec<Route> = observed
@@ -510,7 +497,6 @@ pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
                 user: sandbox.user.clone(),
                 path: sandbox.endpoint.as_ref()?.public_path(),
                 upstream: sandbox.upstream.clone()?,
-                paused: sandbox.phase == Phase::Paused,
             })
         })
         .collect();

@@ -6,6 +6,7 @@
 use std::time::SystemTime;
 
 use super::Orchestrator;
+use crate::disk::DiskSpace;
 use crate::endpoint::{Endpoint, NetworkMode, Port};
 use crate::instance::InstanceState;
 use crate::name::UserId;
@@ -46,6 +47,8 @@ pub struct InstanceView {
     pub created_at: Option<SystemTime>,
     /// The password that the instance asks for; nothing where it asks for none.
     pub password: Option<Secret>,
+    /// Its disk space, where it has a limit and somebody has looked.
+    pub disk: Option<DiskSpace>,
 }
 
 impl Orchestrator {
@@ -97,6 +100,7 @@ impl Orchestrator {
                 .and_then(|seat| seat.password.as_ref())
                 .filter(|_| secured)
                 .map(|password| password.secret.clone()),
+            disk: None,
         }
     }
 }

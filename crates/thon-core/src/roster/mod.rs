@@ -407,6 +407,7 @@ mod tests {
                 .to_string()
         };
         for (text, parts) in [
+            ("disk: 1m", ["groups.a.disk", "at least 64m"]),
             ("memory: 1m", ["groups.a.memory", "at least 64m"]),
             ("cpus: none", ["groups.a.cpus", "none"]),
             ("pids: 3", ["groups.a.pids", "64"]),

@@ -238,7 +238,7 @@ impl<'de> Visitor<'de> for GroupSeed<'_, '_> {
                     "memory" => rules.memory = value(reader, &mut map, Some(MEMORY))?,
                     "cpus" => rules.cpus = value(reader, &mut map, Some(CPUS))?,
                     "pids" => rules.pids = value(reader, &mut map, Some(PIDS))?,
-                    "disk" => rules.disk = value(reader, &mut map, None)?,
+                    "disk" => rules.disk = value(reader, &mut map, Some(DISK))?,
                     _ => {
                         let seed = UsersSeed { reader, taken: self.taken };
                         content.users = map.next_value_seed(seed)?;
@@ -254,6 +254,8 @@ impl<'de> Visitor<'de> for GroupSeed<'_, '_> {
 /// The bounds are those of the node's own settings.
 const MEMORY: Rule<Option<ByteSize>> =
     Rule { allowed: "at least 64m", holds: |size| size.is_none_or(ByteSize::is_memory) };
+const DISK: Rule<Option<ByteSize>> =
+    Rule { allowed: "at least 64m", holds: |size| size.is_none_or(ByteSize::is_disk) };
 const CPUS: Rule<Option<Cpus>> =
     Rule { allowed: "a number from 0.01 to 1024", holds: |cpus| cpus.is_none_or(Limits::is_cpus) };
 const PIDS: Rule<Option<u32>> = Rule {

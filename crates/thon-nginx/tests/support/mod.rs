@@ -93,7 +93,6 @@ impl Stage {
             user: UserId::new("team".parse().unwrap(), user.parse().unwrap()),
             path: endpoint.public_path(),
             upstream: endpoint.published(),
-            paused: false,
         };
         self.site.routes.push(route.clone());
         route
