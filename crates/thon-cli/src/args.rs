@@ -5,9 +5,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const AFTER_HELP: &str = "\
 The shortest way to an event:
@@ -88,11 +91,19 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show who runs, and where
     Status(StatusArgs),
+    /// Freeze sandboxes: memory and terminals are kept, nothing runs until `thon resume`
+    Pause(Whom),
+    /// Let paused sandboxes go on where they were
+    Resume(Whom),
+    /// Stop sandboxes and start them again; terminals are lost, files and URLs are kept
+    Restart(Whom),
     /// Stop sandboxes; `thon run` starts them again with all that is in them
-    Stop(StopArgs),
+    Stop(Whom),
     /// Remove all sandboxes and the proxy's configuration; workspaces stay
     Down,
-    /// Show what a user's sandbox wrote
+    /// Open a shell in a user's sandbox, or run a command in it
+    Shell(ShellArgs),
+    /// Show what sandboxes wrote
     Logs(LogsArgs),
     /// Look at the configuration
     #[command(subcommand)]
@@ -212,9 +223,10 @@ pub(crate) struct StatusArgs {
     pub(crate) show_passwords: bool,
 }
 
+/// Some users, or everyone.
 #[derive(Debug, Args)]
-pub(crate) struct StopArgs {
-    /// Whom to stop, as `alice` or `alpha/alice`; everyone if nobody is named
+pub(crate) struct Whom {
+    /// Whose sandboxes, as `alice` or `alpha/alice`; everyone's if nobody is named
     pub(crate) users: Vec<String>,
     /// Only the users of this group (may be repeated)
     #[arg(long, value_name = "GROUP")]
@@ -222,12 +234,53 @@ pub(crate) struct StopArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct LogsArgs {
+pub(crate) struct ShellArgs {
     /// Whose sandbox, as `alice` or `alpha/alice`
     pub(crate) user: String,
-    /// How many of the last lines
+    /// What to run instead of a shell; its exit code is this command's
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    /// Wait for further lines until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How many of the last lines of each
     #[arg(long, short = 'n', default_value_t = 100)]
     pub(crate) tail: usize,
+    /// Only lines written since: a time (`2026-03-01T10:00:00Z`) or how long ago (`90s`, `10m`, `2h`)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub(crate) since: Option<SystemTime>,
+    /// Say when each line was written
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+}
+
+/// A time, or how long ago.
+fn since(text: &str) -> Result<SystemTime, String> {
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(time.into());
+    }
+    let ago = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            "d" => 24 * 60 * 60,
+            _ => return None,
+        };
+        let ago = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+        SystemTime::now().checked_sub(ago)
+    };
+    ago().ok_or_else(|| {
+        "give a time such as 2026-03-01T10:00:00Z, or how long ago, such as 90s, 10m, 2h or 1d"
+            .to_owned()
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -307,6 +360,20 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn since_is_a_time_or_how_long_ago() {
+        let at = since("1970-01-01T01:00:01+01:00").unwrap();
+        assert_eq!(at, SystemTime::UNIX_EPOCH + Duration::from_secs(1));
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7200), ("1d", 86400)] {
+            let ago = since(text).unwrap().elapsed().unwrap().as_secs();
+            assert!((seconds..seconds + 60).contains(&ago), "{text}: {ago}");
+        }
+        for wrong in ["", "s", "10", "-1m", "1.5h", "1w", "10 m", "\u{fc}", "99999999999999999999d"]
+        {
+            assert!(since(wrong).unwrap_err().contains("10m"), "{wrong}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use thon::core::name::UserId;
 use thon::core::roster::Roster;
 use thon::{Home, Loaded, Node};
 
-use crate::args::{Global, RunArgs};
+use crate::args::{Global, RunArgs, Whom};
 use crate::failure::CommandFailure;
 use crate::output::Output;
 
@@ -100,4 +100,41 @@ pub(crate) fn selected(
     users: &[String],
 ) -> Result<Vec<UserId>, CommandFailure> {
     Ok(everyone(&roster.select(groups, users)?))
+}
+
+/// The one user who is named. Someone who left the roster may still have a sandbox: a full name is
+/// taken as it is.
+pub(crate) fn one_user(name: &str, node: &Node) -> Result<UserId, CommandFailure> {
+    if name.contains('/') {
+        return Ok(name.parse().map_err(thon::Error::from)?);
+    }
+    let users = selected(&node.config().groups, &[], &[name.to_owned()])?;
+    match <[_; 1]>::try_from(users) {
+        Ok([user]) => Ok(user),
+        Err(users) => {
+            let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+            Err(CommandFailure::input(format!(
+                "\"{name}\" means several users: say {}",
+                names.join(" or ")
+            )))
+        }
+    }
+}
+
+/// Those who are named, or nothing where nobody is. Someone who left the roster may still have a
+/// sandbox, and is named in full.
+pub(crate) fn whom(args: &Whom, node: &Node) -> Result<Option<Vec<UserId>>, CommandFailure> {
+    if args.users.is_empty() && args.group.is_empty() {
+        return Ok(None);
+    }
+    let roster = &node.config().groups;
+    let known = everyone(roster);
+    let full = |name: &&String| name.parse().is_ok_and(|id: UserId| !known.contains(&id));
+    let (strangers, others): (Vec<&String>, Vec<&String>) = args.users.iter().partition(full);
+    let mut users: Vec<UserId> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
+    if !others.is_empty() || !args.group.is_empty() {
+        let others: Vec<String> = others.into_iter().cloned().collect();
+        users.extend(selected(roster, &args.group, &others)?);
+    }
+    Ok(Some(users))
 }

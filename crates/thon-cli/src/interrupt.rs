@@ -1,4 +1,4 @@
-//! Ctrl-C and its like, for a run that stays.
+//! Ctrl-C and its like, for a command that stays.
 //!
 //! For: hearing of them from the moment that a run may have started something.
 //! Not for: runs that don't stay; the system ends those, and the next one goes on.
@@ -31,10 +31,16 @@ impl Interrupt {
 
     /// Waits until somebody wants an end.
     pub(crate) async fn came(&mut self) {
-        tokio::select! {
-            _ = self.ctrl_c.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
+        self.code().await;
+    }
+
+    /// The same; returns the exit code that shells have for it.
+    pub(crate) async fn code(&mut self) -> u8 {
+        let signal = tokio::select! {
+            _ = self.ctrl_c.recv() => SignalKind::interrupt(),
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.hangup.recv() => SignalKind::hangup(),
+        };
+        u8::try_from(128 + signal.as_raw_value()).unwrap_or(u8::MAX)
     }
 }

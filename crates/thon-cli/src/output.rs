@@ -61,6 +61,13 @@ impl Output {
         drop(writeln!(std::io::stdout(), "{text}"));
     }
 
+    /// A line of a result that goes on; false if nobody reads it any more.
+    #[must_use]
+    pub(crate) fn next_line(&self, text: &str) -> bool {
+        let mut out = std::io::stdout();
+        writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+    }
+
     /// A text of a result, as it is.
     pub(crate) fn text(&self, text: &str) {
         let mut out = std::io::stdout();

@@ -203,7 +203,7 @@ impl Screen {
     fn planned(&mut self, summary: &std::collections::BTreeMap<Verb, usize>) {
         let words: Vec<String> =
             summary.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-        let launches = [Verb::Create, Verb::Start, Verb::Recreate];
+        let launches = [Verb::Create, Verb::Start, Verb::Resume, Verb::Recreate];
         let total = launches.iter().filter_map(|verb| summary.get(verb)).sum();
         self.say(&format!(
             "plan: {}",
@@ -230,14 +230,16 @@ impl Screen {
             }
             _ => {}
         }
-        let counts = format!("{}/{}", self.launch.done, self.launch.total);
+        let Launch { done, total, .. } = self.launch;
+        let counts = if total > 0 { format!(" ({done}/{total})") } else { String::new() };
         match to {
             InstanceState::Running if self.bars.is_none() => {
-                self.output.note(&format!("{user}: running ({counts})"));
+                self.output.note(&format!("{user}: running{counts}"));
             }
             InstanceState::Failed => {
                 self.say(&format!("{user}: failed: {}", reason.unwrap_or("no reason is known")));
             }
+            InstanceState::Paused => self.say(&format!("{user}: paused")),
             InstanceState::Terminated => self.say(&format!("{user}: stopped")),
             InstanceState::Pending if self.output.verbose() > 0 => {
                 let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));

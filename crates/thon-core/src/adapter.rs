@@ -14,11 +14,13 @@ use crate::certificate::{Certificate, CertificateNames};
 use crate::disk::{DiskGuard, DiskUse};
 use crate::endpoint::{Endpoint, Port};
 use crate::image::ImageRef;
+use crate::log::{LogLines, LogRequest, harmless};
 use crate::name::UserId;
 use crate::proxy::{ProxyChange, ProxySite, ProxyStatus, RouteCheck};
 use crate::sandbox::{Health, ObservedSandbox, SandboxId, SandboxSpec};
 use crate::seat::Seat;
 use crate::secret::Secret;
+use crate::shell::{Shell, ShellRequest};
 use crate::workspace::{Workspace, WorkspaceChange};
 
 /// What kind of failure it was, as far as someone has to react differently.
@@ -76,8 +78,9 @@ impl Failure {
     }
 }
 
+/// Others' words may hold a participant's: they are shown and never obeyed.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    harmless(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Runs sandboxes: Docker, or anything that can hold a code-server.
@@ -116,6 +119,16 @@ pub trait SandboxRuntime: Send + Sync {
     /// Stops it; the sandbox and everything in it stays.
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure>;
 
+    /// Freezes it: what runs in it stands still, its memory and its terminals are kept.
+    async fn pause(&self, id: &SandboxId) -> Result<(), Failure>;
+
+    /// Lets a frozen one go on.
+    async fn resume(&self, id: &SandboxId) -> Result<(), Failure>;
+
+    /// Stops it, whatever it does, and starts it again, in one go: whoever is interrupted leaves a
+    /// sandbox that comes up. Returns its endpoint.
+    async fn restart(&self, id: &SandboxId) -> Result<Endpoint, Failure>;
+
     /// Removes the sandbox, running or not. The workspace stays.
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure>;
 
@@ -127,6 +140,14 @@ pub trait SandboxRuntime: Send + Sync {
 
     /// The last `tail` lines that the sandbox wrote.
     async fn logs(&self, id: &SandboxId, tail: usize) -> Result<String, Failure>;
+
+    /// The lines that the sandbox wrote, one by one, and those that it writes until it is down,
+    /// where that was asked for.
+    async fn follow_log(&self, id: &SandboxId, request: &LogRequest) -> Result<LogLines, Failure>;
+
+    /// Runs a program in a running sandbox, as its user and in the workspace, for someone who talks
+    /// to it.
+    async fn attach(&self, id: &SandboxId, request: &ShellRequest) -> Result<Shell, Failure>;
 }
 
 /// Leads browsers to instances: nginx, or anything that terminates TLS and passes websockets on.

@@ -16,7 +16,9 @@ pub mod endpoint;
 pub mod event;
 pub mod image;
 pub mod instance;
+pub mod lifecycle;
 pub mod limits;
+pub mod log;
 pub mod name;
 pub mod orchestrator;
 pub mod plan;
@@ -26,6 +28,7 @@ pub mod roster;
 pub mod sandbox;
 pub mod seat;
 pub mod secret;
+pub mod shell;
 pub mod workspace;
 
 #[cfg(feature = "testing")]

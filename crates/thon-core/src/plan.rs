@@ -33,6 +33,13 @@ pub enum Action {
         /// What it is.
         spec: SandboxSpec,
     },
+    /// It is as wanted but frozen: let it go on, with everything that runs in it.
+    Resume {
+        /// Which one.
+        id: SandboxId,
+        /// What it is.
+        spec: SandboxSpec,
+    },
     /// It is there but not as wanted: replace it. The workspace stays.
     Recreate {
         /// The one to replace.
@@ -70,6 +77,7 @@ impl Action {
             Self::Create { spec }
             | Self::Keep { spec, .. }
             | Self::Start { spec, .. }
+            | Self::Resume { spec, .. }
             | Self::Recreate { spec, .. } => &spec.user,
             Self::Stop { user, .. } | Self::Orphan { user, .. } => user,
         }
@@ -82,6 +90,7 @@ impl Action {
             Self::Create { .. } => Verb::Create,
             Self::Keep { .. } => Verb::Keep,
             Self::Start { .. } => Verb::Start,
+            Self::Resume { .. } => Verb::Resume,
             Self::Recreate { .. } => Verb::Recreate,
             Self::Stop { .. } => Verb::Stop,
             Self::Orphan { .. } => Verb::Orphan,
@@ -95,6 +104,7 @@ impl Action {
             Self::Recreate { reason, .. } | Self::Stop { reason, .. } => Some(reason),
             Self::Orphan { .. } => Some("not in the roster; `--prune` removes it"),
             Self::Start { .. } => Some("it is down"),
+            Self::Resume { .. } => Some("it is paused"),
             Self::Create { .. } | Self::Keep { .. } => None,
         }
     }
@@ -110,6 +120,8 @@ pub enum Verb {
     Keep,
     /// Start it again.
     Start,
+    /// Let it go on.
+    Resume,
     /// Replace it.
     Recreate,
     /// Stop and remove it.
@@ -124,6 +136,7 @@ impl fmt::Display for Verb {
             Self::Create => "create",
             Self::Keep => "keep",
             Self::Start => "start",
+            Self::Resume => "resume",
             Self::Recreate => "recreate",
             Self::Stop => "stop",
             Self::Orphan => "orphan",
@@ -228,7 +241,8 @@ fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Acti
         Some(differences) if !differences.is_empty() => differences.join(", "),
         Some(_) if recreate => "asked for".to_owned(),
         Some(_) => match sandbox.phase {
-            Phase::Running | Phase::Restarting | Phase::Paused => return Action::Keep { id, spec },
+            Phase::Running | Phase::Restarting => return Action::Keep { id, spec },
+            Phase::Paused => return Action::Resume { id, spec },
             Phase::Exited => return Action::Start { id, spec },
             Phase::Created => "it was left half-made".to_owned(),
             Phase::Unknown => "its state is unknown".to_owned(),
@@ -307,6 +321,20 @@ mod tests {
         let mut observed: Vec<_> = specs.iter().map(fixture::running).collect();
         observed[0].phase = Phase::Exited;
         assert_eq!(plan(&specs, &observed, false).actions[0].verb(), Verb::Start);
+    }
+
+    #[test]
+    fn one_that_is_paused_is_resumed_and_replaced_only_after_asking() {
+        let mut specs = fixture::specs(1);
+        let mut observed: Vec<_> = specs.iter().map(fixture::running).collect();
+        observed[0].phase = Phase::Paused;
+        let resumes = plan(&specs, &observed, false);
+        assert_eq!(resumes.actions[0].verb(), Verb::Resume);
+        assert_eq!(resumes.actions[0].reason(), Some("it is paused"));
+        assert!(!resumes.is_settled());
+        specs[0].image = "other:2".parse().unwrap();
+        let replaces = plan(&specs, &observed, false);
+        assert!(matches!(replaces.actions[0], Action::Recreate { disruptive: true, .. }));
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Route {
     pub path: PublicPath,
     /// What the proxy dials.
     pub upstream: Upstream,
+    /// True if the instance is frozen: it would accept a connection and never answer, so that the
+    /// proxy answers in its place.
+    pub paused: bool,
 }
 
 /// Everything that the proxy serves for this node.

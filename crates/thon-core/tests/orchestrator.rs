@@ -1,108 +1,24 @@
 //! What an organizer would notice of a run, on in-memory adapters with faults.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::BTreeMap;
+mod room;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use room::{Room, everyone, urls};
 use thon_core::adapter::FailureKind;
 use thon_core::certificate::CertificateNames;
 use thon_core::disk::{DiskLevel, DiskUse};
-use thon_core::endpoint::{NetworkMode, Port};
-use thon_core::event::{Event, EventStream};
-use thon_core::image::ImageRef;
+use thon_core::endpoint::Port;
+use thon_core::event::Event;
 use thon_core::instance::InstanceState;
-use thon_core::limits::{ByteSize, Limits};
-use thon_core::name::{NodeName, UserId};
-use thon_core::orchestrator::{
-    Adapters, NodeSettings, Orchestrator, RunError, RunReport, RunRequest, SiteSettings,
-};
+use thon_core::limits::ByteSize;
+use thon_core::name::NodeName;
+use thon_core::orchestrator::{NodeSettings, RunError, RunReport, RunRequest};
 use thon_core::plan::Verb;
-use thon_core::port::PortRanges;
 use thon_core::testing::contract::{self, RuntimeFixture};
-use thon_core::testing::{
-    CountingEntropy, Faults, FixedClock, MemoryCertificates, MemoryHasher, MemoryProxy,
-    MemoryRuntime, MemoryStore, fixture,
-};
-use thon_core::workspace::WorkspaceMode;
-
-struct Room {
-    faults: Arc<Faults>,
-    runtime: Arc<MemoryRuntime>,
-    proxy: Arc<MemoryProxy>,
-    store: Arc<MemoryStore>,
-    certificates: Arc<MemoryCertificates>,
-}
-
-impl Room {
-    fn new() -> Self {
-        Self::with(|runtime| runtime)
-    }
-
-    fn with(runtime: impl FnOnce(MemoryRuntime) -> MemoryRuntime) -> Self {
-        let faults = Arc::new(Faults::default());
-        let memory =
-            MemoryRuntime::new(NodeName::default(), Arc::clone(&faults), Duration::from_secs(1));
-        Self {
-            runtime: Arc::new(runtime(memory)),
-            proxy: Arc::new(MemoryProxy::new(Arc::clone(&faults))),
-            store: Arc::new(MemoryStore::new(Arc::clone(&faults))),
-            certificates: Arc::new(MemoryCertificates::new(Arc::clone(&faults))),
-            faults,
-        }
-    }
-
-    fn orchestrator(&self) -> Orchestrator {
-        self.orchestrator_with(|_| {})
-    }
-
-    fn orchestrator_with(&self, change: impl FnOnce(&mut NodeSettings)) -> Orchestrator {
-        let port = |number| Port::new(number).unwrap();
-        let mut settings = NodeSettings {
-            node: NodeName::default(),
-            image: ImageRef::default(),
-            network_mode: NetworkMode::Bridge,
-            limits: Limits::default(),
-            internet: true,
-            groups: BTreeMap::new(),
-            ports: PortRanges { first_code_port: port(8443), host_ports: 20_000..=29_999 },
-            workspace: WorkspaceMode::Volume,
-            secure: true,
-            environment: BTreeMap::new(),
-            files: Vec::new(),
-            launch_concurrency: 4,
-            ready_timeout: Duration::from_mins(1),
-            site: Some(SiteSettings {
-                host: "203.0.113.7".to_owned(),
-                https_port: port(443),
-                http_port: port(80),
-                names: CertificateNames::for_node("203.0.113.7", None),
-            }),
-        };
-        change(&mut settings);
-        let adapters = Adapters {
-            runtime: self.runtime.clone(),
-            proxy: self.proxy.clone(),
-            certificates: self.certificates.clone(),
-            store: self.store.clone(),
-            entropy: Arc::new(CountingEntropy::default()),
-            hasher: Arc::new(MemoryHasher),
-        };
-        Orchestrator::new(settings, adapters, EventStream::new(Arc::new(FixedClock::default())))
-    }
-
-    async fn run(&self, users: &[UserId]) -> RunReport {
-        self.orchestrator().run(&everyone(users)).await.unwrap()
-    }
-}
-
-fn everyone(users: &[UserId]) -> RunRequest {
-    RunRequest { roster: users.to_vec(), selected: users.to_vec(), ..RunRequest::default() }
-}
-
-fn urls(report: &RunReport) -> Vec<String> {
-    report.instances.iter().filter_map(|instance| instance.url.clone()).collect()
-}
+use thon_core::testing::{CountingEntropy, Faults, MemoryProxy, MemoryRuntime, fixture};
 
 #[tokio::test(start_paused = true)]
 async fn one_run_gives_everyone_a_url_a_password_and_a_workspace() {
@@ -393,7 +309,7 @@ async fn a_disk_limit_is_measured_and_who_presses_it_is_named() {
     let users = fixture::users(3);
     let limited = |settings: &mut NodeSettings| settings.limits.disk = Some(ByteSize::mib(100));
     let full = DiskUse { sandbox: ByteSize::mib(1), workspace: ByteSize::mib(120) };
-    room.runtime.write(&users[1], full);
+    room.runtime.fill(&users[1], full);
     let orchestrator = room.orchestrator_with(limited);
     let mut events = orchestrator.events().subscribe();
     let report = orchestrator.run(&everyone(&users)).await.unwrap();

@@ -107,6 +107,11 @@ impl DockerRuntime {
         self.cpu_count.get_or_try_init(|| ask).await.copied()
     }
 
+    /// The engine's address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     pub(crate) fn settings(&self) -> &DockerSettings {
         &self.settings
     }

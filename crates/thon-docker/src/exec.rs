@@ -1,7 +1,7 @@
 //! Running a program in a sandbox.
 //!
 //! For: looking into a running sandbox, with an argument vector and never a shell of our own.
-//! Not for: interactive use; terminals go through code-server.
+//! Not for: programs that someone talks to; those are in `shell`.
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};

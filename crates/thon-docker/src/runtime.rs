@@ -16,8 +16,10 @@ use thon_core::adapter::{Failure, FailureKind, SandboxRuntime};
 use thon_core::disk::{DiskGuard, DiskUse};
 use thon_core::endpoint::{Endpoint, NetworkMode, Port};
 use thon_core::image::ImageRef;
+use thon_core::log::{LogLines, LogRequest};
 use thon_core::name::UserId;
 use thon_core::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec};
+use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceChange};
 
 use crate::client::{DockerRuntime, QUICK, SLOW};
@@ -27,7 +29,7 @@ use crate::observe::{self, inspected_endpoint, inspected_phase};
 use crate::{labels, probe};
 
 /// Seconds that code-server has to end by itself; it keeps nothing in memory that needs longer.
-const GRACE_SECONDS: i32 = 5;
+pub(crate) const GRACE_SECONDS: i32 = 5;
 
 #[async_trait]
 impl SandboxRuntime for DockerRuntime {
@@ -71,6 +73,18 @@ impl SandboxRuntime for DockerRuntime {
         Ok(self.bring_down(id).await?)
     }
 
+    async fn pause(&self, id: &SandboxId) -> Result<(), Failure> {
+        Ok(self.freeze(id).await?)
+    }
+
+    async fn resume(&self, id: &SandboxId) -> Result<(), Failure> {
+        Ok(self.thaw(id).await?)
+    }
+
+    async fn restart(&self, id: &SandboxId) -> Result<Endpoint, Failure> {
+        Ok(self.begin_again(id).await?)
+    }
+
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure> {
         let tried = format!("removing sandbox {}", self.name(id));
         self.discard(&tried, &id.0).await?;
@@ -88,6 +102,14 @@ impl SandboxRuntime for DockerRuntime {
 
     async fn logs(&self, id: &SandboxId, tail: usize) -> Result<String, Failure> {
         Ok(self.last_lines(id, tail).await?)
+    }
+
+    async fn follow_log(&self, id: &SandboxId, request: &LogRequest) -> Result<LogLines, Failure> {
+        Ok(self.lines(id, request).await?)
+    }
+
+    async fn attach(&self, id: &SandboxId, request: &ShellRequest) -> Result<Shell, Failure> {
+        Ok(self.talk(id, request).await?)
     }
 }
 
@@ -145,14 +167,7 @@ impl DockerRuntime {
             self.call(&tried, SLOW, client.restart_container(&id.0, Some(options))).await?;
             container = self.inspect(&tried, id).await?;
         }
-        inspected_endpoint(&container).or(known.endpoint).ok_or_else(|| {
-            DockerError::engine(
-                FailureKind::Other,
-                tried,
-                "Docker publishes no port of it and its labels don't name one",
-                "remove the sandbox and run `thon run`, which makes it anew",
-            )
-        })
+        inspected_endpoint(&container).or(known.endpoint).ok_or_else(|| no_endpoint(&tried))
     }
 
     /// In host mode Docker doesn't guard the port: a code-server that finds it taken would go up
@@ -225,6 +240,16 @@ impl DockerRuntime {
         let text = self.call(&tried, QUICK, lines).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// Neither Docker nor the labels tell where it answers.
+pub(crate) fn no_endpoint(tried: &str) -> DockerError {
+    DockerError::engine(
+        FailureKind::Other,
+        tried,
+        "Docker publishes no port of it and its labels don't name one",
+        "remove the sandbox and run `thon run`, which makes it anew",
+    )
 }
 
 /// True if the engine won't start a container because it is frozen.

@@ -25,6 +25,7 @@ async fn main() {
             user: spec.user.clone(),
             path: spec.endpoint().public_path(),
             upstream: spec.endpoint().published(),
+            paused: false,
         })
         .collect();
     let site = ProxySite {

@@ -82,6 +82,7 @@ struct View<'a> {
     missing_page: String,
     slow_page: String,
     starting_page: String,
+    paused_page: String,
 }
 
 #[derive(Serialize)]
@@ -93,6 +94,7 @@ struct RouteView<'a> {
     upstream_path: &'a str,
     /// Which of the shapes its path has, counted from 1.
     shape: usize,
+    paused: bool,
 }
 
 /// Renders the layout `path`: one server, one location per route. Blocking: reads the certificate.
@@ -141,6 +143,7 @@ pub(crate) fn render(
         missing_page: page(include_str!("../templates/missing.html")),
         slow_page: page(include_str!("../templates/slow.html")),
         starting_page: page(include_str!("../templates/starting.html")),
+        paused_page: page(include_str!("../templates/paused.html")),
     };
     distinct_ports(site)?;
     let template = match target {
@@ -301,6 +304,7 @@ fn routes<'a>(
             bare_path: path.trim_end_matches('/'),
             upstream_path: url_path("an upstream path", &route.upstream.path)?,
             shape: shapes.binary_search(&shape(path)).unwrap_or_default() + 1,
+            paused: route.paused,
         });
     }
     // The order in which routes were found out is no reason for a reload.

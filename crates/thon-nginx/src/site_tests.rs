@@ -84,6 +84,7 @@ fn route(group: &str, user: &str, endpoint: &str) -> Route {
         user: UserId::new(group.parse().unwrap(), user.parse().unwrap()),
         path: endpoint.public_path(),
         upstream: endpoint.published(),
+        paused: false,
     }
 }
 
@@ -127,6 +128,21 @@ fn an_address_of_ipv6_is_bracketed() {
     let mut fixture = Fixture::new();
     fixture.site.host = "2001:db8::1".to_owned();
     assert!(fixture.text().contains("server_name [2001:db8::1] _;"));
+}
+
+#[test]
+fn a_paused_instance_has_a_page_in_its_place_and_its_neighbour_has_not() {
+    let mut fixture = Fixture::new();
+    fixture.site.routes[1].paused = true;
+    let text = fixture.text();
+    let location = |path: &str| {
+        let (_, rest) = text.split_once(&format!("location {path} {{")).unwrap();
+        rest.split_once("proxy_pass").unwrap().0.to_owned()
+    };
+    assert!(
+        location("/20002/proxy/8444/").contains("error_page 503 @paused;\n        return 503;")
+    );
+    assert!(!location("/20001/proxy/8443/").contains("503"));
 }
 
 #[test]

@@ -76,6 +76,38 @@ async fn a_new_route_is_one_reload_and_an_open_websocket_of_another_survives_it(
 }
 
 #[tokio::test]
+async fn a_paused_instance_is_answered_for_at_once_and_others_notice_nothing() {
+    let one = Backend::start().await;
+    // As a frozen sandbox: the kernel accepts the connection, and nobody ever answers.
+    let frozen = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut stage = Stage::managed();
+    let ada = stage.add("ada", &one);
+    let bob = stage.add_port("bob", frozen.local_addr().unwrap().port());
+    stage.site.routes[1].paused = true;
+    stage.proxy().apply(&stage.site).await.unwrap();
+    let mut socket = stage.websocket(&format!("{}socket", ada.path)).await;
+
+    for path in ["", "healthz", "login", "some/file?x=1"] {
+        let answer = stage.get(&format!("{}{path}", bob.path)).await;
+        assert_eq!(answer.status, 503, "{path}");
+        assert_eq!(answer.header("retry-after"), Some("10"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.body.contains("Your workspace is paused"), "{}", answer.body);
+    }
+    assert_eq!(stage.proxy().status().await.unwrap().routes, Some(2));
+
+    // Resumed: one reload, nothing else.
+    stage.site.routes[0].paused = true;
+    stage.site.routes[1].paused = false;
+    stage.site.routes[1].upstream = ada.upstream;
+    assert_eq!(stage.proxy().apply(&stage.site).await, Ok(ProxyChange::Reloaded));
+    assert_eq!(stage.reloads().await, 1);
+    assert!(stage.get(bob.path.as_str()).await.status.is_success());
+    // An editor that was open before is only as silent as its sandbox is.
+    assert_eq!(socket.echo("still there").await, "still there");
+}
+
+#[tokio::test]
 async fn a_configuration_that_nginx_refuses_changes_nothing_and_says_why() {
     let backend = Backend::start().await;
     let mut stage = Stage::managed();

@@ -13,18 +13,22 @@ use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
+use thon_core::lifecycle::Change;
+use thon_core::log::LogRequest;
 use thon_core::name::UserId;
 use thon_core::orchestrator::{
-    Adapters, InstanceView, NodeSettings, Orchestrator, Prepared, RunReport, RunRequest,
-    SiteSettings, UserFailure,
+    Adapters, ChangeReport, InstanceView, LogNews, NodeSettings, Orchestrator, Prepared, RunReport,
+    RunRequest, SiteSettings, UserFailure,
 };
 use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
 use thon_core::sandbox::{HOME, InjectedFile};
+use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::WorkspaceMode;
 use thon_docker::{DockerRuntime, DockerSettings};
 use thon_nginx::{NginxProxy, NginxSettings};
 use thon_tls::{Provider, Tls, TlsSettings};
+use tokio::sync::mpsc::Receiver;
 
 use crate::error::Error;
 use crate::home::{Home, HomeLock};
@@ -132,6 +136,16 @@ impl Node {
         Ok(self.orchestrator.stop(users, false).await?)
     }
 
+    /// Pauses, resumes or restarts the sandboxes of `users`, or of everyone who has one, and tells
+    /// the proxy, once.
+    pub async fn change(
+        &self,
+        change: Change,
+        users: Option<&[UserId]>,
+    ) -> Result<ChangeReport, Error> {
+        Ok(self.orchestrator.change(change, users).await?)
+    }
+
     /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
     pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
         let removed = self.orchestrator.stop(None, true).await?;
@@ -142,6 +156,21 @@ impl Node {
     /// The last `tail` lines of a user's sandbox.
     pub async fn logs(&self, user: &UserId, tail: usize) -> Result<String, Error> {
         Ok(self.orchestrator.logs(user, tail).await?)
+    }
+
+    /// The lines of the sandboxes of `users`, or of everyone who has one; with
+    /// [`LogRequest::follow`] as they come.
+    pub async fn log_news(
+        &self,
+        users: Option<&[UserId]>,
+        request: LogRequest,
+    ) -> Result<Receiver<LogNews>, Error> {
+        Ok(self.orchestrator.log_news(users, request).await?)
+    }
+
+    /// Runs a program in the running sandbox of `user`, for someone who talks to it.
+    pub async fn shell(&self, user: &UserId, request: &ShellRequest) -> Result<Shell, Error> {
+        Ok(self.orchestrator.shell(user, request).await?)
     }
 
     /// What the proxy does now.

@@ -7,10 +7,12 @@ mod config;
 mod doctor;
 mod image;
 mod init;
+mod lifecycle;
 mod logs;
 mod nginx;
 mod run;
 mod setup;
+mod shell;
 mod status;
 mod stop;
 mod tls;
@@ -18,6 +20,7 @@ mod tls;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
+use thon::core::lifecycle::Change;
 
 use crate::args::{Cli, Command};
 use crate::context::Context;
@@ -35,8 +38,12 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Up(args) => run::up(&args, context).await,
         Command::Run(args) => run::run(&args, context).await,
         Command::Status(args) => status::status(&args, context).await,
+        Command::Pause(args) => lifecycle::change(Change::Pause, &args, context).await,
+        Command::Resume(args) => lifecycle::change(Change::Resume, &args, context).await,
+        Command::Restart(args) => lifecycle::change(Change::Restart, &args, context).await,
         Command::Stop(args) => stop::stop(&args, context).await,
         Command::Down => stop::down(context).await,
+        Command::Shell(args) => shell::shell(args, context).await,
         Command::Logs(args) => logs::logs(&args, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,

@@ -37,7 +37,9 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
     print(&instances, passwords, context);
     if !context.output.json() {
         let running = instances.iter().filter(|i| i.state == InstanceState::Running).count();
-        context.output.note(&format!("{running} of {} running", instances.len()));
+        let paused = instances.iter().filter(|i| i.state == InstanceState::Paused).count();
+        let paused = if paused > 0 { format!(", {paused} paused") } else { String::new() };
+        context.output.note(&format!("{running} of {} running{paused}", instances.len()));
         if running > 0 && node.config().nginx.enabled && instances.iter().all(|i| i.url.is_none()) {
             context.output.warn(
                 "nginx serves none of them: the addresses above answer on this machine only; `thon \

@@ -5,22 +5,20 @@
 
 use std::process::ExitCode;
 
-use thon::Node;
 use thon::core::name::UserId;
 use thon::core::orchestrator::UserFailure;
 
 use super::Outcome;
-use crate::args::StopArgs;
-use crate::context::{Context, everyone, selected};
+use crate::args::Whom;
+use crate::context::{Context, whom};
 use crate::failure::CommandFailure;
 use crate::output::count;
 use crate::progress::Progress;
 use crate::prompt;
 
-pub(crate) async fn stop(args: &StopArgs, context: &Context) -> Outcome {
+pub(crate) async fn stop(args: &Whom, context: &Context) -> Outcome {
     let node = context.node()?;
-    let named = !args.users.is_empty() || !args.group.is_empty();
-    let users = if named { Some(named_users(args, &node)?) } else { None };
+    let users = whom(args, &node)?;
     if users.is_none() && !prompt::confirm(context, "Stop everyone's sandbox?", false)? {
         return Err(CommandFailure::input("nothing was stopped"));
     }
@@ -30,20 +28,6 @@ pub(crate) async fn stop(args: &StopArgs, context: &Context) -> Outcome {
     progress.finish().await;
     let (stopped, failures) = result?;
     Ok(report("stopped", &stopped, &failures, "`thon run` starts them again", context))
-}
-
-/// Those who are named. Someone who left the roster may still have a sandbox, and is named in full.
-fn named_users(args: &StopArgs, node: &Node) -> Result<Vec<UserId>, CommandFailure> {
-    let roster = &node.config().groups;
-    let known = everyone(roster);
-    let full = |name: &&String| name.parse().is_ok_and(|id: UserId| !known.contains(&id));
-    let (strangers, others): (Vec<&String>, Vec<&String>) = args.users.iter().partition(full);
-    let mut users: Vec<UserId> = strangers.iter().filter_map(|name| name.parse().ok()).collect();
-    if !others.is_empty() || !args.group.is_empty() {
-        let others: Vec<String> = others.into_iter().cloned().collect();
-        users.extend(selected(roster, &args.group, &others)?);
-    }
-    Ok(users)
 }
 
 pub(crate) async fn down(context: &Context) -> Outcome {

@@ -11,7 +11,10 @@ mod support;
 
 // What every test works with.
 mod desk;
+mod fakedocker;
 mod gate;
+mod machine;
+mod seat;
 mod stage;
 mod standin;
 mod wait;
@@ -21,6 +24,7 @@ mod web;
 // Without Docker.
 mod completions;
 mod config;
+mod doctor;
 mod help;
 mod init;
 mod roster;
@@ -32,6 +36,10 @@ mod change;
 mod crash;
 mod event;
 mod faults;
+mod follow;
 mod lifecycle;
 mod limits;
 mod modes;
+mod pause;
+mod reboot;
+mod shell;

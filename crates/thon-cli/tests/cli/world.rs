@@ -12,7 +12,13 @@ const NEED_DOCKER: &[&[&str]] = &[
     &["stop", "--yes"],
     &["stop", "ada"],
     &["down", "--yes"],
+    &["pause", "--yes"],
+    &["resume"],
+    &["restart", "ada"],
+    &["shell", "ada"],
+    &["shell", "ada", "--", "true"],
     &["logs", "ada"],
+    &["logs", "-f"],
     &["image", "status"],
     &["image", "build"],
 ];
@@ -81,7 +87,8 @@ fn what_interrupts_everyone_needs_a_yes() {
     let desk = Desk::new();
     desk.file("thon.yaml", "groups: {alpha: [ada]}\n");
     let before = desk.everything();
-    for command in [["stop"].as_slice(), &["down"], &["nginx", "cleanup"]] {
+    for command in [["stop"].as_slice(), &["down"], &["pause"], &["restart"], &["nginx", "cleanup"]]
+    {
         has(&error_line(&desk.thon(command), 2), &["nobody can be asked here", "--yes"]);
     }
     assert_eq!(desk.everything(), before);

@@ -34,6 +34,13 @@ pub(crate) fn exec_as_user(container: &str, program: &[&str]) -> Output {
     try_docker(&[&["exec", "--user", USER, "--workdir", "/workspace", container], program].concat())
 }
 
+/// The command lines of everything that runs in a container.
+#[track_caller]
+pub(crate) fn processes(container: &str) -> Vec<String> {
+    let said = docker(&["top", container, "-eo", "pid,args"]);
+    said.lines().skip(1).map(str::to_owned).collect()
+}
+
 /// Writes a file inside a container as the participant does; its folder has to be there.
 #[track_caller]
 pub(crate) fn write_file(container: &str, path: &str, text: &str) {

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use docker::{docker, exec, exec_as_user, try_docker, write_file};
+pub(crate) use docker::{docker, exec, exec_as_user, processes, try_docker, write_file};
 pub(crate) use ports::Ports;
 
 /// The variables of the test's own environment that the command sees. Everything else, and above

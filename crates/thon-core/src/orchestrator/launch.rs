@@ -71,7 +71,13 @@ impl Orchestrator {
         let actions: Vec<&Action> =
             plan.actions.iter().filter(|action| !excluded.contains(action.user())).collect();
         let starts = |action: &&&Action| {
-            matches!(action, Action::Create { .. } | Action::Start { .. } | Action::Recreate { .. })
+            matches!(
+                action,
+                Action::Create { .. }
+                    | Action::Start { .. }
+                    | Action::Resume { .. }
+                    | Action::Recreate { .. }
+            )
         };
         let users = actions.iter().filter(starts).map(|action| action.user().clone()).collect();
         let concurrency = self.settings.launch_concurrency.max(1);
@@ -145,6 +151,13 @@ impl Orchestrator {
                 self.finish(queue);
                 result.map(|()| true)
             }
+            Action::Resume { spec, id } => {
+                let _slot = queue.slots.acquire().await;
+                queue.leave(&spec.user);
+                let result = self.resume(&spec.user, id, action.reason()).await;
+                self.finish(queue);
+                result.map(|()| true)
+            }
             Action::Create { spec } | Action::Recreate { spec, .. } => {
                 self.say(&spec.user, None, InstanceState::Pending, action.reason());
                 let making = queue.making.acquire().await;
@@ -170,8 +183,22 @@ impl Orchestrator {
         Ok(())
     }
 
+    /// Lets a frozen one go on, until it answers.
+    pub(super) async fn resume(
+        &self,
+        user: &UserId,
+        id: &SandboxId,
+        reason: Option<&str>,
+    ) -> Result<(), Failure> {
+        self.say(user, Some(InstanceState::Paused), InstanceState::Pending, reason);
+        self.adapters.runtime.resume(id).await?;
+        self.until_healthy(user, id).await?;
+        self.say(user, Some(InstanceState::Pending), InstanceState::Running, None);
+        Ok(())
+    }
+
     /// Waits for the first healthy answer. One that died while it started is started again.
-    async fn until_healthy(&self, user: &UserId, id: &SandboxId) -> Result<(), Failure> {
+    pub(super) async fn until_healthy(&self, user: &UserId, id: &SandboxId) -> Result<(), Failure> {
         let runtime = &self.adapters.runtime;
         let deadline = Instant::now() + self.settings.ready_timeout;
         let mut attempt = 1;
@@ -227,7 +254,7 @@ impl Orchestrator {
         )
     }
 
-    fn say(
+    pub(super) fn say(
         &self,
         user: &UserId,
         from: Option<InstanceState>,

@@ -6,7 +6,9 @@
 //! Not for: Docker, nginx, files or terminals; and not for reading a configuration.
 
 mod disk;
+mod follow;
 mod launch;
+mod lifecycle;
 mod prepare;
 mod view;
 
@@ -19,6 +21,8 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use follow::LogNews;
+pub use lifecycle::{ChangeReport, Unchanged};
 pub use prepare::Prepared;
 pub use view::InstanceView;
 
@@ -224,15 +228,7 @@ impl Orchestrator {
                 checks.iter().find(|c| c.user == *user).and_then(|c| c.problem.as_ref())
             {
                 view.health = format!("unreachable: {problem}");
-                failures.push(UserFailure {
-                    user: user.clone(),
-                    failure: Failure::new(
-                        FailureKind::Other,
-                        format!("reaching the instance of {user} through the proxy"),
-                        problem,
-                        "see `thon logs` and `thon nginx status`",
-                    ),
-                });
+                failures.push(unreachable(user, problem));
             }
             instances.push(view);
         }
@@ -364,6 +360,15 @@ impl Orchestrator {
         result
     }
 
+    /// The certificate that is served now, without a word; one is made only where there is none.
+    async fn present_certificate(&self) -> Result<Option<Certificate>, Failure> {
+        let Some(site) = &self.settings.site else { return Ok(None) };
+        match self.adapters.certificates.current(&site.names).await? {
+            Some(certificate) => Ok(Some(certificate)),
+            None => self.certificate().await,
+        }
+    }
+
     /// The certificate, before anything is made that would need it.
     async fn certificate(&self) -> Result<Option<Certificate>, Failure> {
         let Some(site) = &self.settings.site else { return Ok(None) };
@@ -485,8 +490,22 @@ impl Orchestrator {
     }
 }
 
+/// What is wrong with an instance that answers and can't be reached through the proxy.
+fn unreachable(user: &UserId, problem: &str) -> UserFailure {
+    UserFailure {
+        user: user.clone(),
+        failure: Failure::new(
+            FailureKind::Other,
+            format!("reaching the instance of {user} through the proxy"),
+            problem,
+            "see `thon logs` and `thon nginx status`",
+        ),
+    }
+}
+
 /// The routes of everything that is there, in the order of users. A sandbox that is down keeps its
-/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload.
+/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload. One that
+/// is paused has to be told to the proxy, for it looks alive and never answers.
 #[must_use]
 pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
     let mut routes: Vec<Route> = observed
@@ -497,6 +516,7 @@ pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
                 user: sandbox.user.clone(),
                 path: sandbox.endpoint.as_ref()?.public_path(),
                 upstream: sandbox.upstream.clone()?,
+                paused: sandbox.phase == Phase::Paused,
             })
         })
         .collect();

@@ -41,6 +41,7 @@ impl Prepared {
             Action::Create { spec }
             | Action::Keep { spec, .. }
             | Action::Start { spec, .. }
+            | Action::Resume { spec, .. }
             | Action::Recreate { spec, .. } => Some(spec),
             Action::Stop { .. } | Action::Orphan { .. } => None,
         })

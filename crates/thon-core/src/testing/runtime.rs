@@ -1,7 +1,8 @@
 //! A sandbox runtime in memory.
 //!
 //! For: launching thousands of sandboxes in a test, with a limit beyond which starts die of
-//! starvation, as they do on a real machine.
+//! starvation, as they do on a real machine. A program that is attached to says what it is told, and
+//! ends with the number after the last `exit ` in its arguments.
 //! Not for: running code-server.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Faults;
@@ -16,8 +18,10 @@ use crate::adapter::{Failure, FailureKind, SandboxRuntime};
 use crate::disk::{DiskGuard, DiskUse};
 use crate::endpoint::{Endpoint, Port};
 use crate::image::ImageRef;
+use crate::log::{LogLine, LogLines, LogRequest};
 use crate::name::{NodeName, UserId};
 use crate::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec};
+use crate::shell::{Shell, ShellInput, ShellOutput, ShellRequest};
 use crate::workspace::{Workspace, WorkspaceChange};
 
 /// A runtime that remembers what it was told to run. The time that starts take is tokio's, which
@@ -28,7 +32,7 @@ pub struct MemoryRuntime {
     faults: Arc<Faults>,
     start_takes: Duration,
     starves_beyond: usize,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -48,13 +52,23 @@ struct Sandbox {
     phase: Phase,
     ready_at: Option<Instant>,
     exit_code: Option<i64>,
+    log: Vec<LogLine>,
+}
+
+impl Sandbox {
+    /// Writes a line into the log, a second after the one before.
+    fn write(&mut self, text: &str) {
+        let seconds = self.log.len() as u64 + 1;
+        let at = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        self.log.push(LogLine { at, text: text.to_owned() });
+    }
 }
 
 impl MemoryRuntime {
     /// A runtime with every image at hand, whose starts take `start_takes`.
     #[must_use]
     pub fn new(node: NodeName, faults: Arc<Faults>, start_takes: Duration) -> Self {
-        Self { node, faults, start_takes, starves_beyond: usize::MAX, state: Mutex::default() }
+        Self { node, faults, start_takes, starves_beyond: usize::MAX, state: Arc::default() }
     }
 
     /// Lets a start die when more than `many` others are on their way at that moment.
@@ -92,7 +106,7 @@ impl MemoryRuntime {
     }
 
     /// Lets a user have written so much.
-    pub fn write(&self, user: &UserId, written: DiskUse) {
+    pub fn fill(&self, user: &UserId, written: DiskUse) {
         self.state().written.insert(user.clone(), written);
     }
 
@@ -103,8 +117,61 @@ impl MemoryRuntime {
         }
     }
 
+    /// Lets a user's sandbox write a line.
+    pub fn write(&self, user: &UserId, text: &str) {
+        for sandbox in self.state().sandboxes.values_mut().filter(|s| s.spec.user == *user) {
+            sandbox.write(text);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes an operation down under the user's name, and fails it if a rule says so.
+    async fn checked(&self, name: &'static str, id: &SandboxId) -> Result<(), Failure> {
+        let user = self.state().sandboxes.get(id).map(|sandbox| sandbox.spec.user.to_string());
+        self.faults.check(name, &user.ok_or_else(|| Self::unknown(id))?).await
+    }
+
+    fn turn(&self, id: &SandboxId, doing: &str, from: &[Phase], to: Phase) -> Result<(), Failure> {
+        let mut state = self.state();
+        let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| Self::unknown(id))?;
+        if !from.contains(&sandbox.phase) {
+            let tried = format!("{doing} the sandbox of {}", sandbox.spec.user);
+            return Err(Failure::new(FailureKind::Conflict, tried, "it is down", "start it"));
+        }
+        sandbox.phase = to;
+        Ok(())
+    }
+
+    /// A start, which dies at once if too many others are on their way.
+    fn begin(&self, id: &SandboxId) -> Result<Endpoint, Failure> {
+        let mut state = self.state();
+        let now = Instant::now();
+        let starting = state
+            .sandboxes
+            .values()
+            .filter(|s| s.phase == Phase::Running && s.ready_at.is_some_and(|at| at > now))
+            .count();
+        state.most_starting = state.most_starting.max(starting + 1);
+        let busy = state.busy.clone();
+        let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| Self::unknown(id))?;
+        let port = sandbox.spec.endpoint().port();
+        if busy.contains(&port) {
+            return Err(Failure::new(
+                FailureKind::PortTaken,
+                format!("starting the sandbox of {}", sandbox.spec.user),
+                format!("port {port} is in use"),
+                "free it",
+            ));
+        }
+        sandbox.ready_at = Some(now + self.start_takes);
+        let starves = starting >= self.starves_beyond;
+        sandbox.phase = if starves { Phase::Exited } else { Phase::Running };
+        sandbox.exit_code = starves.then_some(1);
+        sandbox.write("HTTP server listening");
+        Ok(sandbox.spec.endpoint())
     }
 
     fn unknown(id: &SandboxId) -> Failure {
@@ -180,39 +247,20 @@ impl SandboxRuntime for MemoryRuntime {
         }
         state.made += 1;
         let id = SandboxId(format!("{:064x}", state.made));
-        let sandbox =
-            Sandbox { spec: spec.clone(), phase: Phase::Created, ready_at: None, exit_code: None };
+        let sandbox = Sandbox {
+            spec: spec.clone(),
+            phase: Phase::Created,
+            ready_at: None,
+            exit_code: None,
+            log: Vec::new(),
+        };
         state.sandboxes.insert(id.clone(), sandbox);
         Ok(id)
     }
 
     async fn start(&self, id: &SandboxId) -> Result<Endpoint, Failure> {
-        let user = self.state().sandboxes.get(id).map(|s| s.spec.user.to_string());
-        self.faults.check("start", &user.ok_or_else(|| Self::unknown(id))?).await?;
-        let mut state = self.state();
-        let now = Instant::now();
-        let starting = state
-            .sandboxes
-            .values()
-            .filter(|s| s.phase == Phase::Running && s.ready_at.is_some_and(|at| at > now))
-            .count();
-        state.most_starting = state.most_starting.max(starting + 1);
-        let busy = state.busy.clone();
-        let sandbox = state.sandboxes.get_mut(id).ok_or_else(|| Self::unknown(id))?;
-        let port = sandbox.spec.endpoint().port();
-        if busy.contains(&port) {
-            return Err(Failure::new(
-                FailureKind::PortTaken,
-                format!("starting the sandbox of {}", sandbox.spec.user),
-                format!("port {port} is in use"),
-                "free it",
-            ));
-        }
-        sandbox.ready_at = Some(now + self.start_takes);
-        let starves = starting >= self.starves_beyond;
-        sandbox.phase = if starves { Phase::Exited } else { Phase::Running };
-        sandbox.exit_code = starves.then_some(1);
-        Ok(sandbox.spec.endpoint())
+        self.checked("start", id).await?;
+        self.begin(id)
     }
 
     async fn health(&self, id: &SandboxId) -> Result<Health, Failure> {
@@ -236,6 +284,21 @@ impl SandboxRuntime for MemoryRuntime {
         Ok(())
     }
 
+    async fn pause(&self, id: &SandboxId) -> Result<(), Failure> {
+        self.checked("pause", id).await?;
+        self.turn(id, "pausing", &[Phase::Running, Phase::Paused], Phase::Paused)
+    }
+
+    async fn resume(&self, id: &SandboxId) -> Result<(), Failure> {
+        self.checked("resume", id).await?;
+        self.turn(id, "resuming", &[Phase::Paused, Phase::Running], Phase::Running)
+    }
+
+    async fn restart(&self, id: &SandboxId) -> Result<Endpoint, Failure> {
+        self.checked("restart", id).await?;
+        self.begin(id)
+    }
+
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure> {
         self.faults.check("remove", &id.0).await?;
         self.state().sandboxes.remove(id);
@@ -257,5 +320,54 @@ impl SandboxRuntime for MemoryRuntime {
     async fn logs(&self, id: &SandboxId, _tail: usize) -> Result<String, Failure> {
         self.faults.check("logs", &id.0).await?;
         Ok("error timed out".to_owned())
+    }
+
+    async fn follow_log(&self, id: &SandboxId, request: &LogRequest) -> Result<LogLines, Failure> {
+        self.checked("follow_log", id).await?;
+        let (lines, reader) = mpsc::channel(16);
+        let (state, id, request) = (Arc::clone(&self.state), id.clone(), *request);
+        tokio::spawn(async move {
+            let mut next = None;
+            loop {
+                let (fresh, up) = {
+                    let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let Some(sandbox) = state.sandboxes.get(&id) else { return };
+                    let all = &sandbox.log;
+                    let first = all.len().saturating_sub(request.tail.unwrap_or(usize::MAX));
+                    let fresh = all[next.unwrap_or(first)..].to_vec();
+                    next = Some(all.len());
+                    (fresh, matches!(sandbox.phase, Phase::Running | Phase::Paused))
+                };
+                for line in fresh.into_iter().filter(|line| line.at >= request.since) {
+                    if lines.send(Ok(line)).await.is_err() {
+                        return;
+                    }
+                }
+                if !request.follow || !up {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        Ok(reader)
+    }
+
+    async fn attach(&self, id: &SandboxId, request: &ShellRequest) -> Result<Shell, Failure> {
+        self.checked("attach", id).await?;
+        let (input, mut typed) = mpsc::channel(16);
+        let (said, output) = mpsc::channel(16);
+        let last = request.arguments.last().map(String::as_str).unwrap_or_default();
+        let exit_code = last.rsplit("exit ").next().and_then(|code| code.parse().ok());
+        tokio::spawn(async move {
+            while let Some(input) = typed.recv().await {
+                let ShellInput::Bytes(bytes) = input else { continue };
+                if said.send(Ok(ShellOutput::Stdout(bytes))).await.is_err() {
+                    return;
+                }
+            }
+            let exit_code = exit_code.unwrap_or_default();
+            drop(said.send(Ok(ShellOutput::Ended { exit_code })).await);
+        });
+        Ok(Shell { input, output })
     }
 }

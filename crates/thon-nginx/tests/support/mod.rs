@@ -93,6 +93,7 @@ impl Stage {
             user: UserId::new("team".parse().unwrap(), user.parse().unwrap()),
             path: endpoint.public_path(),
             upstream: endpoint.published(),
+            paused: false,
         };
         self.site.routes.push(route.clone());
         route
