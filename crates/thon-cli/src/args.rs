@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use thon::core::doctor::Code;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -25,7 +26,7 @@ Exit codes: 0 done, 1 something outside failed, 2 the input has to change.";
 
 const DOCTOR_HELP: &str = "\
 Best the night before, with everyone in the roster: what is needed follows from it.
-Each finding has a code; docs/doctor.md explains all of them. -v shows what is well, too.
+Each finding has a code, which --explain explains. -v shows what is well, too.
 Exit codes: 0 no problem (warnings may be), 1 at least one problem, 2 the input has to change.";
 
 /// The heading below which help lists what every command takes, apart from its own options.
@@ -149,6 +150,14 @@ pub(crate) struct DoctorArgs {
     /// Mend what can be mended safely, after asking for each (`--yes` agrees to all)
     #[arg(long)]
     pub(crate) fix: bool,
+
+    /// Explain a code such as THON-DISK-01, and look at nothing
+    #[arg(long, value_name = "CODE", conflicts_with = "fix", value_parser = doctor_code)]
+    pub(crate) explain: Option<Code>,
+}
+
+fn doctor_code(text: &str) -> Result<Code, &'static str> {
+    Code::parse(text).ok_or("no check has this code; `thon doctor -v` shows all of them")
 }
 
 #[derive(Debug, Args)]

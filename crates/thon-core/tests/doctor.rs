@@ -101,6 +101,7 @@ fn healthy() -> HostFacts {
             home: Fact::Known(space(500 * GIB)),
         },
         memory: Fact::Known(MemoryFacts { total: 256 * GIB, available: 240 * GIB, swap: 0 }),
+        held: Fact::Absent,
         kernel,
         ports: PortsFacts {
             wanted: Fact::Known(vec![
@@ -246,7 +247,7 @@ const FAULTS: &[(Code, Severity, &str, Fault)] = &[
         host.kernel.inotify_watches = Fact::Known(8192);
     }),
     (Code::Kernel03, Severity::Warning, "fs.file-max=1048576", |host, _| {
-        host.kernel.files = Fact::Known(100_000);
+        host.kernel.files = Fact::Known(90_000);
     }),
     (Code::Kernel04, Severity::Problem, "kernel.pid_max=131072", |host, _| {
         host.kernel.pids = Fact::Known(8192);
@@ -445,7 +446,34 @@ fn groups_with_limits_of_their_own_count_with_those() {
     let found = told(&host, &config);
     let memory = found.iter().find(|one| one.code == Code::Memory03).unwrap();
     assert!(memory.says.starts_with("2 of 3 seats fit at their limit"), "{memory:?}");
-    assert!(memory.says.contains("they take 18 GiB"), "{memory:?}");
+    assert!(memory.says.contains("18 GiB needed"), "{memory:?}");
+}
+
+#[test]
+fn what_running_sandboxes_hold_counts_as_theirs() {
+    let (mut host, config) = (healthy(), event(80));
+    // 80 at work take 54.7 GiB.
+    of(&mut host.memory).available = 30 * GIB;
+    let warned =
+        |host: &HostFacts| told(host, &config).iter().any(|one| one.code == Code::Memory02);
+    assert!(warned(&host));
+    host.held = Fact::Known(25 * GIB);
+    assert!(!warned(&host));
+}
+
+#[test]
+fn a_kernel_without_the_filter_is_as_bad_as_one_with_the_filter_off() {
+    let (mut host, config) = (healthy(), event(80));
+    host.kernel.bridge_filter = Fact::Absent;
+    let found = told(&host, &config);
+    assert_eq!(
+        (found.len(), found[0].code, found[0].severity),
+        (1, Code::Net01, Severity::Problem)
+    );
+    assert!(found[0].fix.as_ref().unwrap().contains("modprobe br_netfilter"), "{found:?}");
+    // Docker loads it with the first network.
+    of(&mut host.network).present = false;
+    assert!(told(&host, &config).iter().all(|one| one.code != Code::Net01));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use thon::Node;
-use thon::core::doctor::{Finding, Remedy, Severity};
+use thon::core::doctor::{Code, Finding, Remedy, Severity};
 use thon::core::roster::Roster;
 
 use super::Outcome;
@@ -23,6 +23,9 @@ use crate::prompt;
 /// has to be started, and one that was started lacks an image.
 const ROUNDS: usize = 4;
 
+/// What is to be known of each code.
+const EXPLANATIONS: &str = include_str!("../../../../docs/doctor.md");
+
 /// Something that was mended, or was to be.
 #[derive(Debug, Serialize)]
 struct Mended {
@@ -34,6 +37,10 @@ struct Mended {
 }
 
 pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
+    if let Some(code) = args.explain {
+        explain(code, context);
+        return Ok(ExitCode::SUCCESS);
+    }
     let loaded = context.load()?;
     let mut config = loaded.config;
     if config.demo && config.groups.is_empty() {
@@ -62,6 +69,20 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     }
     let failed = mended.iter().any(|one| one.error.is_some());
     Ok(if problems == 0 && !failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the code's section of the documentation.
+fn explain(code: Code, context: &Context) {
+    let (title, heading) = (code.title(), format!("### {code}\n"));
+    let section = EXPLANATIONS.split_once(&heading).map_or("", |(_, rest)| rest);
+    let text = section.split("\n#").next().unwrap_or_default().trim();
+    if context.output.json() {
+        let docs = code.docs();
+        let all = serde_json::json!({ "code": code, "title": title, "text": text, "docs": docs });
+        context.output.value(&all);
+    } else {
+        context.output.line(&format!("{code}: {title}\n\n{text}"));
+    }
 }
 
 fn number(findings: &[Finding], severity: Severity) -> usize {
@@ -167,6 +188,9 @@ fn report(findings: &[Finding], users: usize, fixing: bool, context: &Context) {
         }
     }
     output.line(&summary(findings, users, output));
+    if let Some(worst) = findings.first().filter(|finding| finding.fix.is_some()) {
+        output.note(&format!("`thon doctor --explain {}` says more of a code", worst.code));
+    }
     let mendable = findings
         .iter()
         .any(|finding| finding.remedy.is_some() && finding.severity < Severity::Note);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, date_time_ymd};
 use serde_json::Value;
 
-use crate::desk::{has, mode};
+use crate::desk::{Desk, has, mode};
 use crate::fakedocker::FakeDocker;
 use crate::machine::Machine;
 use crate::support::{Output, docker};
@@ -86,6 +86,21 @@ fn a_machine_that_is_fit_is_told_so_in_less_than_two_seconds() {
     assert!(codes(&said, "ok").len() > 30, "{said:?}");
     // Looking changes nothing.
     assert!(!machine.node.thon_home().join("seats.json").exists());
+}
+
+#[test]
+fn every_code_is_explained_where_the_program_is() {
+    let desk = Desk::new();
+    let all = desk.with(&[], &["--json", "doctor", "--explain", "thon-disk-01"]).ok().json();
+    assert_eq!(
+        (&all["code"], &all["docs"]),
+        (&"THON-DISK-01".into(), &"docs/doctor.md#thon-disk-01".into())
+    );
+    has(all["text"].as_str().unwrap(), &["By hand: `docker system df`"]);
+    let said = desk.thon(&["doctor", "--explain", "THON-LAYOUT-01"]).ok();
+    has(&said.stdout, &["THON-LAYOUT-01: participants are apart in the browser\n\nAll instances"]);
+    let said = desk.thon(&["doctor", "--explain", "THON-DISK-99"]).expect(2);
+    has(&said.stderr, &["THON-DISK-99", "thon doctor -v"]);
 }
 
 #[test]

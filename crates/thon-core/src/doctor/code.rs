@@ -89,6 +89,12 @@ codes! {
 }
 
 impl Code {
+    /// The code of this name, in capital letters or small ones.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+
     /// Where it is explained: `docs/doctor.md#thon-docker-01`.
     #[must_use]
     pub fn docs(self) -> String {

@@ -81,6 +81,8 @@ pub struct HostFacts {
     pub disks: DiskFacts,
     /// Memory.
     pub memory: Fact<MemoryFacts>,
+    /// Bytes of it that our own running sandboxes hold.
+    pub held: Fact<u64>,
     /// Limits of the kernel.
     pub kernel: KernelFacts,
     /// Ports.

@@ -82,6 +82,29 @@ fn meminfo(text: &str) -> Option<MemoryFacts> {
     })
 }
 
+/// Where the kernel counts the memory of a container, by the cgroups' version and Docker's driver
+/// for them, and under which name.
+const CONTROL_GROUPS: [(&str, &str, &str); 4] = [
+    ("/sys/fs/cgroup/system.slice/docker-", ".scope", "anon"),
+    ("/sys/fs/cgroup/docker/", "", "anon"),
+    ("/sys/fs/cgroup/memory/docker/", "", "total_rss"),
+    ("/sys/fs/cgroup/memory/system.slice/docker-", ".scope", "total_rss"),
+];
+
+/// Memory that these containers hold and nobody else can have meanwhile; nothing where the kernel
+/// doesn't tell it of each. Blocking.
+pub(super) fn held(ids: &[String]) -> Option<u64> {
+    ids.iter().map(|id| held_by(id)).sum()
+}
+
+fn held_by(id: &str) -> Option<u64> {
+    CONTROL_GROUPS.iter().find_map(|(before, after, name)| {
+        let text = fs::read_to_string(format!("{before}{id}{after}/memory.stat")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        line.parse().ok()
+    })
+}
+
 /// What is left where `path` is or will be. Blocking.
 pub(super) fn space(path: &Path) -> Result<Space, String> {
     let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;

@@ -93,6 +93,11 @@ impl Node {
             happened.push(("the making of the certificate".to_owned(), *begin));
         }
         let (wanted, range) = seats;
+        let ids: Vec<String> = docker
+            .sandboxes
+            .known()
+            .map_or_else(Vec::new, |all| running(all).map(|one| one.id.0.clone()).collect());
+        let held = apart("the sandboxes' memory", move || Ok(host::held(&ids))).await;
         let running =
             docker.sandboxes.map(|all| running(&all).map(|one| one.user.clone()).collect());
         HostFacts {
@@ -104,6 +109,11 @@ impl Node {
             image: docker.image,
             disks: DiskFacts { engine: docker.disk, workspaces: disk, home: home_disk },
             memory,
+            held: match held {
+                Fact::Known(held) => held.into(),
+                Fact::Unknown(why) => Fact::Unknown(why),
+                Fact::Absent => Fact::Absent,
+            },
             kernel: kernel.known().cloned().unwrap_or_default(),
             ports: PortsFacts { wanted: both(doors, wanted), range, outgoing: host::outgoing() },
             nginx,

@@ -12,7 +12,8 @@ use crate::limits::ByteSize;
 
 /// Memory of a seat with code-server running and nobody in it, as measured with 150 of them.
 pub const IDLE_SEAT: ByteSize = ByteSize::mib(60);
-/// Memory of a seat that somebody works in: extension host, terminals, a language server.
+/// Memory of a seat that somebody works in, on the average: 370 MiB were measured with a window
+/// open, 830 MiB with a TypeScript file and two terminals in it.
 pub const ACTIVE_SEAT: ByteSize = ByteSize::mib(700);
 /// An editor in use needs about this much, so no lower limit is ever advised.
 const LEAST_LIMIT: u64 = 512 << 20;
@@ -75,14 +76,16 @@ fn forecast(
     need: Need<'_>,
 ) -> Finding {
     // What our own sandboxes hold now is theirs in the forecast as well.
-    let room_for_all = memory.available + room.running() * IDLE_SEAT.bytes();
+    let held = room.facts.held.known().copied();
+    let held = held.unwrap_or_else(|| room.running() * IDLE_SEAT.bytes());
+    let room_for_all = memory.available + held;
     let mut needs: Vec<u64> = room.seats.iter().map(|seat| need(seat.memory.bytes())).collect();
     let sum: u64 = needs.iter().sum();
     let users = room.users();
     let seats = count(users, "seat", "seats");
     let (needed, there) = (amount(sum), amount(room_for_all));
     if sum <= room_for_all {
-        return Finding::ok(code, format!("{seats} {state} take {needed} of {there}"));
+        return Finding::ok(code, format!("{needed} of {there} for {seats} {state}"));
     }
     needs.sort_unstable();
     let mut left = room_for_all;
@@ -92,7 +95,7 @@ fn forecast(
         fits
     });
     let fit = fit.count();
-    let says = format!("{fit} of {seats} fit {state}: they take {needed}, and {there} can be had");
+    let says = format!("{fit} of {seats} fit {state}: {needed} needed, {there} to be had");
     let missing = (sum - room_for_all).div_ceil(1 << 30);
     let limit = room_for_all / users / LIMIT_STEP * LIMIT_STEP;
     let lower = severity != Severity::Problem && limit >= LEAST_LIMIT;

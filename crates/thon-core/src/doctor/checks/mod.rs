@@ -49,6 +49,11 @@ impl Room<'_> {
         count(self.users(), "editor", "editors")
     }
 
+    /// `80 editors need`.
+    fn editors_need(&self) -> String {
+        format!("{} {}", self.editors(), if self.users() == 1 { "needs" } else { "need" })
+    }
+
     /// How many sandboxes of the node run now.
     fn running(&self) -> u64 {
         self.facts.running.known().map_or(0, |users| users.len() as u64)

@@ -14,8 +14,8 @@ use crate::doctor::{Code, Finding, Remedy};
 /// Whoever prepares an event on the weekend before it needs a certificate that outlasts it.
 const EXPIRY_WARNING: Duration = Duration::from_hours(14 * 24);
 
-/// Connections that nginx holds for an open editor: two websockets, each with one to the browser and
-/// one to code-server.
+/// Connections that nginx holds for an open editor, as counted: two websockets, each with one to the
+/// browser and one to code-server.
 const OPEN_EDITOR: u64 = 4;
 /// While an editor loads, a browser opens six connections (HTTP/1.1), each with one behind it.
 const LOADING_EDITOR: u64 = 16;
@@ -111,10 +111,10 @@ fn connections(room: &Room<'_>, most: &ConnectionFacts) -> Finding {
         format!("set worker_connections {wanted} and worker_rlimit_nofile {}", wanted * 2)
     };
     if all < open {
-        let says = format!("{says} {} take {open} at the least", room.editors());
+        let says = format!("{says} {} {open} at the least", room.editors_need());
         Finding::problem(Code::Nginx05, says).fix(fix())
     } else if all < loading {
-        let says = format!("{says} {} that load at once take {loading}", room.editors());
+        let says = format!("{says} {} {loading} while all load", room.editors_need());
         Finding::warning(Code::Nginx05, says).fix(fix())
     } else {
         Finding::ok(Code::Nginx05, format!("{says} {loading} needed"))
