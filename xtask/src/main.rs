@@ -8,6 +8,7 @@ mod bench;
 mod daemon;
 mod programs;
 mod shell;
+mod soak;
 mod steps;
 mod tally;
 
@@ -26,6 +27,10 @@ cargo xtask CHORE
   bench proxy [N] [--json]
                        an instance through nginx against the same instance alone, in N rounds
   bench plan           ten thousand users planned, ten thousand routes rendered
+  soak --users N       N real instances in use while ten come and ten go, with a report
+                       --report FILE   writes the report there as well
+                       --hold SECONDS  how long connections are held in each part (20)
+                       --no-floor      without plain docker run beside it
   help                 this text
 ";
 
@@ -60,6 +65,10 @@ fn main() -> ExitCode {
         ("bench", _) => {
             usage(&format!("bench takes {}", [&bench::NAMES[..], &["proxy"]].concat().join(" or ")))
         }
+        ("soak", options) => match soak::Options::parse(options) {
+            Ok(options) => run(|shell| soak::soak(shell, &options)),
+            Err(problem) => usage(&problem),
+        },
         ("help" | "--help" | "-h", _) => {
             say(USAGE);
             ExitCode::SUCCESS

@@ -20,11 +20,11 @@ use crate::health::Known;
 use crate::settings::DockerSettings;
 
 /// For questions that the engine answers from memory. A machine that is starting dozens of editors
-/// may take seconds for them.
-pub(crate) const QUICK: Duration = Duration::from_secs(30);
+/// may take seconds for them. Both limits follow [`DockerSettings::timeout`].
+pub(crate) const QUICK: Duration = crate::settings::TIMEOUT;
 
 /// For work on the disk: creating, removing, unpacking.
-pub(crate) const SLOW: Duration = Duration::from_mins(2);
+pub(crate) const SLOW: Duration = Duration::from_secs(4 * QUICK.as_secs());
 
 /// The limit in bollard itself. Longer than any of ours, so that ours, which say what was tried,
 /// are the ones that strike; builds and imports may be silent for long.
@@ -146,6 +146,7 @@ impl DockerRuntime {
         limit: Duration,
         answer: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<Result<T, EngineError>, DockerError> {
+        let limit = self.settings.scaled(limit);
         tokio::time::timeout(limit, answer).await.map_err(|_| DockerError::timed_out(tried, limit))
     }
 

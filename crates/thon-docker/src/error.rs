@@ -81,9 +81,10 @@ impl DockerError {
         Self::Connection(Failure::new(
             FailureKind::TimedOut,
             tried,
-            format!("Docker did not answer within {} s", limit.as_secs()),
-            "the machine may be overloaded or its disk slow: look at `docker info` and the load, \
-             then try again",
+            format!("Docker did not answer within {} s", limit.as_secs_f64().round()),
+            "the machine may be overloaded, its disk slow or the engine stuck: look at the load and \
+             at `docker info`, restart the engine if that hangs too, then try again; a slow machine \
+             may need a larger `sandbox.docker_timeout_seconds`",
         ))
     }
 

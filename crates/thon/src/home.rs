@@ -7,9 +7,11 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use thon_core::adapter::{Failure, FailureKind};
 use thon_core::doctor::ExposedFile;
+use time::OffsetDateTime;
 
 use crate::error::Error;
 
@@ -156,18 +158,44 @@ impl Home {
                 return Err(Failure::new(
                     FailureKind::Conflict,
                     tried,
-                    format!("another thon (process {}) is changing this node", holder.trim()),
+                    busy(&holder),
                     "wait until it has ended, then try again",
                 ));
             }
         }
-        let note = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(note.as_bytes()))
-            .map_err(failed)?;
+        let note = note(std::process::id(), std::env::args(), SystemTime::now());
+        // The lock is held with or without a note: on a full disk things must still be stopped.
+        drop(
+            file.set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| file.write_all(note.as_bytes())),
+        );
         Ok(HomeLock { _file: file })
     }
+}
+
+/// What whoever holds the lock writes into it: their process, since when, and their command.
+fn note(process: u32, arguments: impl Iterator<Item = String>, now: SystemTime) -> String {
+    let mut words = arguments;
+    let program = words.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+    let command: Vec<String> = std::iter::once(program.into_owned()).chain(words).collect();
+    // One line of printable text, whatever the arguments hold.
+    let command: String = command.join(" ").chars().filter(|c| !c.is_control()).take(120).collect();
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    format!("{process}\n{since}\n{command}\n")
+}
+
+/// Who is at work, as far as their note tells: it may be half written at this moment.
+fn busy(note: &str) -> String {
+    let mut lines = note.lines();
+    let process = lines.next().unwrap_or("unknown").trim();
+    let who = format!("another thon (process {process}) is changing this node");
+    let since = lines.next().and_then(|since| since.parse::<u64>().ok());
+    let (Some(since), Some(command)) = (since, lines.next()) else { return who };
+    let since = OffsetDateTime::from(SystemTime::UNIX_EPOCH + Duration::from_secs(since));
+    let (hour, minute, second) = since.to_hms();
+    format!("{who} with `{command}` since {} {hour:02}:{minute:02}:{second:02} UTC", since.date())
 }
 
 /// True if a file or folder belongs to who runs this, to root, or to who became root with sudo.
@@ -203,6 +231,30 @@ mod tests {
         assert!(refused.cause.contains(&std::process::id().to_string()), "{refused}");
         drop(lock);
         drop(home.lock().unwrap());
+    }
+
+    #[test]
+    fn the_owner_is_named_with_command_and_time() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+        let words = ["/usr/bin/thon", "run", "--group", "al\npha"].map(str::to_owned);
+        let note = note(4711, words.into_iter(), now);
+        let who = "another thon (process 4711) is changing this node";
+        assert_eq!(
+            busy(&note),
+            format!("{who} with `thon run --group alpha` since 2026-01-02 03:04:05 UTC")
+        );
+        // What a process wrote that was cut off in the middle, or an older version.
+        for half in ["4711\n", "4711\n17", "4711"] {
+            assert_eq!(busy(half), who, "{half:?}");
+        }
+        assert!(busy("").starts_with("another thon (process unknown)"));
+    }
+
+    #[test]
+    fn a_note_that_a_killed_process_left_blocks_nobody() {
+        let temp = tempfile::tempdir().unwrap();
+        std::fs::write(temp.path().join("lock"), "4711\n1767323045\nthon run\n").unwrap();
+        drop(Home::at(temp.path()).lock().unwrap());
     }
 
     #[test]

@@ -66,6 +66,7 @@ impl Node {
                     Subnet::Auto => None,
                     network @ Subnet::Network { .. } => Some(network.to_string()),
                 },
+                timeout: Duration::from_secs(config.sandbox.docker_timeout_seconds.into()),
                 ..DockerSettings::for_node(config.node.clone())
             })
             .map_err(Failure::from)?,

@@ -203,7 +203,7 @@ impl Drop for Node<'_> {
 }
 
 /// The most memory that a process has used, as the kernel counts it.
-fn peak_mib(pid: u32) -> Option<f64> {
+pub(crate) fn peak_mib(pid: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;

@@ -3,9 +3,11 @@
 //! For: `cargo xtask bench launch`, `cargo xtask bench plan` and `cargo xtask bench proxy`.
 //! Not for: passing or failing: machines are shared and noisy, and people judge the figures.
 
-mod floor;
+pub(crate) mod floor;
 mod launch;
 mod look;
+
+pub(crate) use launch::peak_mib;
 
 use crate::programs;
 use crate::shell::{Shell, complain};

@@ -194,7 +194,7 @@ fn a_second_command_is_told_that_another_is_at_work() {
     ] {
         let said = stage.thon(args);
         let [line] = errors(&said, 1)[..] else { panic!("{args:?}: {said:?}") };
-        has(line, &[&busy, "wait until it has ended"]);
+        has(line, &[&busy, "with `thon --config", " since 20", "wait until it has ended"]);
     }
     // Looking is allowed.
     for args in [["status"].as_slice(), &["run", "--dry-run"], &["nginx", "status"]] {
@@ -204,6 +204,32 @@ fn a_second_command_is_told_that_another_is_at_work() {
     let ended = until("the first run's end", || first.try_wait().unwrap());
     assert!(ended.success(), "{ended}");
     stage.all_is_well(&["alpha/ada"]);
+}
+
+#[test]
+fn of_several_runs_at_once_each_does_its_work_or_names_who_does() {
+    let stage = Stage::new("alpha: [ada, bob]");
+    let crowd: Vec<_> = (0..4)
+        .map(|_| {
+            let mut command = stage.command(&["run", "--yes"]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let processes: Vec<u32> = crowd.iter().map(std::process::Child::id).collect();
+    let ended: Vec<Output> =
+        crowd.into_iter().map(|run| Output::from(run.wait_with_output().unwrap())).collect();
+    assert!(ended.iter().any(|said| said.code == 0), "{ended:?}");
+    for said in ended.iter().filter(|said| said.code != 0) {
+        let [line] = errors(said, 1)[..] else { panic!("{said:?}") };
+        has(
+            line,
+            &["another thon (process ", ") is changing this node", "wait until it has ended"],
+        );
+        assert!(processes.iter().any(|process| line.contains(&process.to_string())), "{line}");
+    }
+    let all = stage.instances();
+    stage.all_is_well(&["alpha/ada", "alpha/bob"]);
+    assert_eq!(stage.run(), all);
 }
 
 #[test]

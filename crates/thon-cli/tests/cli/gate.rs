@@ -1,14 +1,16 @@
-//! A gate in front of Docker: it stops the command at a request of the test's choice.
+//! A gate in front of Docker: it stops the command at a request of the test's choice, or plays a
+//! Docker that is slow, broken or stuck.
 //!
 //! For: being sure of how far a run has come when it is killed, or when something happens meanwhile.
-//! Not for: changing what is asked or answered; everything passes as it is.
+//! Not for: changing what is asked, or answering well; what passes passes as it is.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
+use std::time::Duration;
 
 /// Which side of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,31 @@ pub(crate) struct Step {
     pub(crate) nth: usize,
 }
 
+/// What is wrong with Docker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It takes so long for each request.
+    Slow(Duration),
+    /// It answers with an error, and does nothing.
+    Fails,
+    /// It never answers. What was asked for is done or not.
+    Hangs(Moment),
+}
+
+/// What a Docker that fails says.
+pub(crate) const FAULT: &str = "the storage driver is on fire";
+
+/// A fault with every request of one kind, until the gate is opened.
+#[derive(Debug, Clone, Copy)]
+struct Disturbance {
+    method: &'static str,
+    address: &'static str,
+    fault: Fault,
+}
+
+/// A request as its first line has it: method, and address without version and question.
+pub(crate) type Request = (String, String);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nothing is to be stopped, or nothing any more.
@@ -45,8 +72,12 @@ enum State {
 struct Shared {
     docker: PathBuf,
     step: Mutex<Option<Step>>,
+    disturbance: Mutex<Option<Disturbance>>,
+    requests: Mutex<Vec<Request>>,
     state: Mutex<State>,
     changed: Condvar,
+    /// How often the gate was shut.
+    shuts: AtomicUsize,
     /// True as soon as nobody needs the gate any more.
     over: AtomicBool,
 }
@@ -67,8 +98,11 @@ impl Gate {
         let shared = Arc::new(Shared {
             docker: docker.into(),
             step: Mutex::new(None),
+            disturbance: Mutex::new(None),
+            requests: Mutex::new(Vec::new()),
             state: Mutex::new(State::Open),
             changed: Condvar::new(),
+            shuts: AtomicUsize::new(0),
             over: AtomicBool::new(false),
         });
         let all = Arc::clone(&shared);
@@ -100,15 +134,34 @@ impl Gate {
         *self.shared.state() == State::Held
     }
 
+    /// From now on every request of this kind goes wrong.
+    pub(crate) fn disturb(&self, method: &'static str, address: &'static str, fault: Fault) {
+        *self.shared.disturbance.lock().unwrap() = Some(Disturbance { method, address, fault });
+        self.shared.turn(State::Open);
+    }
+
+    /// Every request until now, in order.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.shared.requests.lock().unwrap().clone()
+    }
+
     /// Lets the stopped request go on, and everything after it.
     pub(crate) fn open(&self) {
+        *self.shared.disturbance.lock().unwrap() = None;
         self.shared.turn(State::Open);
     }
 
     /// Ends all connections, the stopped one included, and lets nobody through until the gate is
     /// opened.
     pub(crate) fn shut(&self) {
+        self.shared.shuts.fetch_add(1, Ordering::SeqCst);
         self.shared.turn(State::Shut);
+    }
+
+    /// Docker is well again. What it was asked for meanwhile and didn't do is never done.
+    pub(crate) fn recover(&self) {
+        self.shut();
+        self.open();
     }
 }
 
@@ -148,7 +201,23 @@ impl Shared {
             })
         };
         self.pass(client.try_clone().unwrap(), docker.try_clone().unwrap(), &|shared, bytes| {
-            match shared.meets(bytes) {
+            let Some(request) = read(bytes) else { return true };
+            let stopped = shared.meets(&request);
+            let fault = shared.disturbs(&request);
+            shared.requests.lock().unwrap().push(request);
+            match fault {
+                Some(Fault::Slow(time)) => thread::park_timeout(time),
+                Some(Fault::Fails) => {
+                    fail(client);
+                    return false;
+                }
+                _ => {}
+            }
+            let hangs = match fault {
+                Some(Fault::Hangs(moment)) => Some(moment),
+                _ => None,
+            };
+            match stopped.or(hangs) {
                 Some(Moment::Before) => shared.stop(),
                 Some(Moment::After) => {
                     *answers.lock().unwrap() = true;
@@ -174,14 +243,17 @@ impl Shared {
         }
     }
 
-    /// The moment at which this is to be stopped, if it begins the awaited request. A client waits
-    /// for an answer before it sends another request, so that each begins what is read at once.
-    fn meets(&self, bytes: &[u8]) -> Option<Moment> {
+    /// What is wrong with Docker for this request.
+    fn disturbs(&self, (method, address): &Request) -> Option<Fault> {
+        let disturbance = (*self.disturbance.lock().unwrap())?;
+        let fits = method == disturbance.method && address.contains(disturbance.address);
+        fits.then_some(disturbance.fault)
+    }
+
+    /// The moment at which this request is to be stopped, if it is the awaited one.
+    fn meets(&self, (method, address): &Request) -> Option<Moment> {
         let step = (*self.step.lock().unwrap())?;
-        let line = bytes.split(|byte| *byte == b'\r').next()?;
-        let line = std::str::from_utf8(line).ok()?;
-        let (method, rest) = line.split_once(' ')?;
-        if method != step.method || !rest.contains(step.address) || !rest.ends_with("HTTP/1.1") {
+        if method != step.method || !address.contains(step.address) {
             return None;
         }
         let mut state = self.state();
@@ -200,8 +272,31 @@ impl Shared {
 
     /// Holds whoever asks until the gate is opened or shut; true if it was opened.
     fn stop(&self) -> bool {
+        let shuts = self.shuts.load(Ordering::SeqCst);
         self.turn(State::Held);
         let state = self.changed.wait_while(self.state(), |state| *state == State::Held).unwrap();
-        *state == State::Open
+        *state == State::Open && self.shuts.load(Ordering::SeqCst) == shuts
     }
+}
+
+/// The request that begins here, if one does. A client waits for an answer before it sends another
+/// request, so that each begins what is read at once.
+fn read(bytes: &[u8]) -> Option<Request> {
+    let line = bytes.split(|byte| *byte == b'\r').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let (method, rest) = line.split_once(' ')?;
+    let address = rest.strip_suffix(" HTTP/1.1")?;
+    Some((method.to_owned(), address.split('?').next()?.to_owned()))
+}
+
+/// Answers as Docker does when it can't.
+fn fail(mut client: &UnixStream) {
+    let body = format!("{{\"message\":\"{FAULT}\"}}");
+    let head = format!(
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // Whoever is gone needs no answer.
+    drop(client.write_all(format!("{head}{body}").as_bytes()));
 }

@@ -43,3 +43,4 @@ mod modes;
 mod pause;
 mod reboot;
 mod shell;
+mod sluggish;

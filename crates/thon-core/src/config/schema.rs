@@ -99,6 +99,8 @@ section! {
         pub launch_concurrency: LaunchConcurrency = LaunchConcurrency::Auto;
         /// How long a sandbox may take until its code-server answers, in seconds.
         pub ready_timeout_seconds: u32 = 120, must "a whole number from 1 to 3600" |n| (1..=3600).contains(n);
+        /// How long Docker may take for an answer, in seconds; four times as long for work on the disk.
+        pub docker_timeout_seconds: u32 = 30, must "a whole number from 1 to 3600" |n| (1..=3600).contains(n);
         /// How long a sandbox lives from its start, in minutes; 0 for no end.
         pub timeout_minutes: u32 = 0, must "a whole number from 0 to 525600" |n| *n <= 525_600;
         /// The memory of each sandbox; a program that needs more is killed.

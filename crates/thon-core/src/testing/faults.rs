@@ -61,6 +61,12 @@ impl Faults {
         self.record.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Everything that was asked for, in order.
+    #[must_use]
+    pub fn operations(&self) -> Vec<Operation> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What the operations named `name` were about, in order.
     #[must_use]
     pub fn calls(&self, name: &str) -> Vec<String> {
