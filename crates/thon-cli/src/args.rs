@@ -106,6 +106,9 @@ pub(crate) enum Command {
     Shell(ShellArgs),
     /// Show what sandboxes wrote
     Logs(LogsArgs),
+    /// Users' files as wholes: list, export, import, remove
+    #[command(subcommand)]
+    Workspace(WorkspaceCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -290,6 +293,56 @@ fn since(text: &str) -> Result<SystemTime, String> {
         "give a time such as 2026-03-01T10:00:00Z, or how long ago, such as 90s, 10m, 2h or 1d"
             .to_owned()
     })
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkspaceCommand {
+    /// Show who has a workspace, its size and its last change, those of users who left too
+    List,
+    /// Write workspaces to archives, each as <group>_<user>.tar.zst with its line in SHA256SUMS
+    ///
+    /// It works while sandboxes run. `tar --zstd -xf` reads the archives anywhere.
+    Export {
+        /// Whose, as `alice` or `alpha/alice`
+        #[arg(required_unless_present_any = ["all", "group"])]
+        users: Vec<String>,
+        /// Only the users of this group (may be repeated)
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// Everyone's, those of users who left the roster too
+        #[arg(long, conflicts_with_all = ["users", "group"])]
+        all: bool,
+        /// The folder to write to
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        output: PathBuf,
+        /// Replace archives that are there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put archives into workspaces, after each was looked through from its first to its last byte
+    ///
+    /// A bad archive changes nothing. Everything in it comes to belong to the sandbox's user. At
+    /// most 20 GiB in two million entries are taken; a checksum in a SHA256SUMS beside it must fit.
+    Import {
+        /// The archives, made by `thon workspace export` or by `tar --zstd -cf`
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Whose workspace it becomes, where the file's name doesn't tell
+        #[arg(long = "as", value_name = "GROUP/USER")]
+        user: Option<String>,
+        /// Put it over what is in the workspace: files of the same name are replaced, others stay
+        #[arg(long)]
+        force: bool,
+    },
+    /// Delete workspaces for good, after asking; one whose sandbox runs is refused
+    Remove {
+        /// Whose, as `alice` or `alpha/alice`
+        #[arg(required = true)]
+        users: Vec<String>,
+        /// Show what would be deleted, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

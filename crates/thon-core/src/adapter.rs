@@ -21,7 +21,7 @@ use crate::sandbox::{Health, ObservedSandbox, SandboxId, SandboxSpec};
 use crate::seat::Seat;
 use crate::secret::Secret;
 use crate::shell::{Shell, ShellRequest};
-use crate::workspace::{Workspace, WorkspaceChange};
+use crate::workspace::{FoundWorkspace, Workspace, WorkspaceChange};
 
 /// What kind of failure it was, as far as someone has to react differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -148,6 +148,32 @@ pub trait SandboxRuntime: Send + Sync {
     /// Runs a program in a running sandbox, as its user and in the workspace, for someone who talks
     /// to it.
     async fn attach(&self, id: &SandboxId, request: &ShellRequest) -> Result<Shell, Failure>;
+}
+
+/// The bytes of a tar archive, read as they come. Reading may block.
+pub type TarStream = Box<dyn std::io::Read + Send>;
+
+/// Hands out and takes whole workspaces, and takes them away.
+#[async_trait]
+pub trait WorkspaceKeeper: Send + Sync {
+    /// Every workspace of the node, of those too who have left the roster.
+    async fn list(&self) -> Result<Vec<FoundWorkspace>, Failure>;
+
+    /// Everything in a workspace as a tar archive, with paths below `./`. It may be in use
+    /// meanwhile: a file that shrinks while it is read ends the stream with an error.
+    async fn read(&self, user: &UserId, workspace: &Workspace) -> Result<TarStream, Failure>;
+
+    /// Puts what is in `tar` into a workspace that is there. Paths in it are plain and relative;
+    /// owners and modes are taken as they are. What is there and not in it stays.
+    async fn write(
+        &self,
+        user: &UserId,
+        workspace: &Workspace,
+        tar: TarStream,
+    ) -> Result<(), Failure>;
+
+    /// Deletes a workspace with everything in it. One that is gone is none to delete.
+    async fn delete(&self, user: &UserId, workspace: &Workspace) -> Result<(), Failure>;
 }
 
 /// Leads browsers to instances: nginx, or anything that terminates TLS and passes websockets on.

@@ -8,6 +8,7 @@
 //! draws a random number; those arrive as arguments or behind the traits of [`adapter`].
 
 pub mod adapter;
+pub mod archive;
 pub mod certificate;
 pub mod config;
 pub mod disk;

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,19 @@ pub enum WorkspaceChange {
     Made,
     /// It was there, with whatever is in it.
     Kept,
+}
+
+/// A workspace that is there, whoever's it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundWorkspace {
+    /// Whose.
+    pub user: UserId,
+    /// Where.
+    pub workspace: Workspace,
+    /// What it takes on the disk, in bytes; nothing where that can't be found out from here.
+    pub size: Option<u64>,
+    /// When something in it last changed; nothing where that can't be found out from here.
+    pub changed_at: Option<SystemTime>,
 }
 
 #[cfg(test)]

@@ -27,19 +27,34 @@ const TOP_MODE: u32 = 0o755;
 /// Makes the folder if it isn't there. Blocks.
 pub(crate) fn ensure(path: &Path, user: &UserId) -> Result<WorkspaceChange, DockerError> {
     let tried = format!("making the workspace {}", path.display());
-    let Some((top, group)) = parents(path, user) else {
-        return Err(DockerError::host(
-            FailureKind::Other,
-            tried,
-            format!("the workspace of {user} has to be an absolute path that ends in {user}"),
-            "set the folder of the workspaces to an absolute path without `..`",
-        ));
-    };
-    if is_folder(&tried, group)? && is_folder(&tried, path)? {
-        is_a_workspace(&tried, path)?;
+    let Some((top, group)) = parents(path, user) else { return Err(no_place(&tried, user)) };
+    if is_workspace(&tried, group, path)? {
         return Ok(WorkspaceChange::Kept);
     }
     make(top, group, path).map_err(|error| in_words(&tried, top, &error))
+}
+
+/// True if the folder is there and was made for this user's sandbox.
+pub(crate) fn find(tried: &str, path: &Path, user: &UserId) -> Result<bool, DockerError> {
+    let Some((_, group)) = parents(path, user) else { return Err(no_place(tried, user)) };
+    is_workspace(tried, group, path)
+}
+
+fn is_workspace(tried: &str, group: &Path, path: &Path) -> Result<bool, DockerError> {
+    let there = is_folder(tried, group)? && is_folder(tried, path)?;
+    if there {
+        is_a_workspace(tried, path)?;
+    }
+    Ok(there)
+}
+
+fn no_place(tried: &str, user: &UserId) -> DockerError {
+    DockerError::host(
+        FailureKind::Other,
+        tried,
+        format!("the workspace of {user} has to be an absolute path that ends in {user}"),
+        "set the folder of the workspaces to an absolute path without `..`",
+    )
 }
 
 /// The folder of all workspaces and the group's, if `path` is where this user's workspace may be.

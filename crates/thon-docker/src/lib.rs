@@ -11,6 +11,7 @@
 //! found.
 
 mod bind;
+mod bind_pack;
 mod bootstrap;
 mod build;
 mod client;
@@ -19,10 +20,13 @@ mod disk;
 mod error;
 mod exec;
 mod facts;
+mod feed;
 mod freeze;
 mod health;
+mod helper;
 mod image;
 mod inject;
+mod keeper;
 mod labels;
 mod log;
 mod network;
@@ -33,13 +37,16 @@ mod runtime;
 mod settings;
 mod shell;
 mod subnet;
+mod tree;
 mod workspace;
 
 pub use build::{BuildOutcome, BuildRequest, ContextFile, MissingExtension};
 pub use client::{DockerRuntime, EngineVersion};
 pub use error::{BuildFailure, DockerError};
 pub use exec::ExecOutput;
+pub use feed::feed;
 pub use image::ImageInfo;
+pub use keeper::DockerWorkspaces;
 pub use labels::{FINGERPRINT, GROUP, IMAGE_INPUTS, MANAGED, NODE, USER, VERSION};
 pub use progress::{Progress, ProgressCallback};
 pub use settings::DockerSettings;

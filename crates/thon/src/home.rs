@@ -85,6 +85,12 @@ impl Home {
         self.root.join("image")
     }
 
+    /// Which imports into workspaces have begun and not ended.
+    #[must_use]
+    pub fn imports(&self) -> PathBuf {
+        self.root.join("imports")
+    }
+
     /// The log of a Docker engine that was started here.
     #[must_use]
     pub fn engine_log(&self) -> PathBuf {

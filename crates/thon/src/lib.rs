@@ -14,6 +14,7 @@ mod node;
 mod setup;
 mod store;
 mod system;
+mod workspaces;
 
 pub use thon_core as core;
 pub use thon_docker as docker;
@@ -34,3 +35,4 @@ pub use system::{
     Argon2Hasher, OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program,
     has_systemd, own_address, reach,
 };
+pub use workspaces::{Exported, Import, Imported, Removed, WorkspaceView};

@@ -24,8 +24,8 @@ use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
 use thon_core::sandbox::{HOME, InjectedFile};
 use thon_core::shell::{Shell, ShellRequest};
-use thon_core::workspace::WorkspaceMode;
-use thon_docker::{DockerRuntime, DockerSettings};
+use thon_core::workspace::{Workspace, WorkspaceMode};
+use thon_docker::{DockerRuntime, DockerSettings, DockerWorkspaces};
 use thon_nginx::{NginxProxy, NginxSettings};
 use thon_tls::{Provider, Tls, TlsSettings};
 use tokio::sync::mpsc::Receiver;
@@ -50,6 +50,7 @@ pub struct Node {
     pub(crate) docker: Arc<DockerRuntime>,
     pub(crate) proxy: Arc<NginxProxy>,
     pub(crate) certificates: Arc<Tls>,
+    keeper: DockerWorkspaces,
     orchestrator: Orchestrator,
     pub(crate) names: CertificateNames,
 }
@@ -71,6 +72,8 @@ impl Node {
             })
             .map_err(Failure::from)?,
         );
+        let image = config.sandbox.image.clone();
+        let keeper = DockerWorkspaces::new(docker.clone(), image, workspace_mode(&config)?);
         let public = public_host(&config);
         let names = CertificateNames::for_node(&public, config.external_ip);
         let proxy = Arc::new(NginxProxy::new(nginx_settings(&config, &home)));
@@ -85,7 +88,7 @@ impl Node {
             hasher: Arc::new(Argon2Hasher),
         };
         let orchestrator = Orchestrator::new(settings, adapters, events);
-        Ok(Self { config, home, docker, proxy, certificates, orchestrator, names })
+        Ok(Self { config, home, docker, proxy, certificates, keeper, orchestrator, names })
     }
 
     /// The configuration.
@@ -98,6 +101,21 @@ impl Node {
     #[must_use]
     pub const fn home(&self) -> &Home {
         &self.home
+    }
+
+    /// What runs sandboxes.
+    pub(crate) fn runtime(&self) -> &DockerRuntime {
+        &self.docker
+    }
+
+    /// What keeps workspaces.
+    pub(crate) const fn keeper(&self) -> &DockerWorkspaces {
+        &self.keeper
+    }
+
+    /// The workspace that the configuration gives a user.
+    pub(crate) fn workspace_of(&self, user: &UserId) -> Result<Workspace, Error> {
+        Ok(Workspace::of(user, &self.config.node, &workspace_mode(&self.config)?))
     }
 
     /// The stream that everything is said on.

@@ -16,6 +16,7 @@ mod shell;
 mod status;
 mod stop;
 mod tls;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Image(command) => image::image(command, context).await,
         Command::Nginx(command) => nginx::nginx(command, context).await,
         Command::Tls(command) => tls::tls(command, context).await,
+        Command::Workspace(command) => workspace::workspace(command, context).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "thon", &mut text);

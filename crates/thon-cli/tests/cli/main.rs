@@ -32,6 +32,7 @@ mod secrets;
 mod world;
 
 // With everything.
+mod archive;
 mod change;
 mod crash;
 mod event;

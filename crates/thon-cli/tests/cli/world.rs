@@ -19,6 +19,9 @@ const NEED_DOCKER: &[&[&str]] = &[
     &["shell", "ada", "--", "true"],
     &["logs", "ada"],
     &["logs", "-f"],
+    &["workspace", "list"],
+    &["workspace", "export", "ada"],
+    &["workspace", "remove", "ada", "--yes"],
     &["image", "status"],
     &["image", "build"],
 ];

@@ -5,6 +5,7 @@
 //! Not for: running an event.
 
 mod faults;
+mod keeper;
 mod proxy;
 mod runtime;
 mod small;
@@ -13,6 +14,7 @@ pub mod contract;
 pub mod fixture;
 
 pub use faults::{Faults, Operation};
+pub use keeper::MemoryKeeper;
 pub use proxy::MemoryProxy;
 pub use runtime::MemoryRuntime;
 pub use small::{CountingEntropy, FixedClock, MemoryCertificates, MemoryHasher, MemoryStore};

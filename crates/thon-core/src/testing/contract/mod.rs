@@ -5,11 +5,13 @@
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "contract suites are tests")]
 
 mod certificate;
+mod keeper;
 mod proxy;
 mod runtime;
 mod store;
 
 pub use certificate::{certificate, certificate_names_changed};
+pub use keeper::{KeeperFixture, keeper};
 pub use proxy::proxy;
 pub use runtime::{RuntimeFixture, runtime};
 pub use store::store;
