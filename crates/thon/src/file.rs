@@ -4,7 +4,7 @@
 //! Not for: files that others may read.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,14 +20,28 @@ pub fn write_private(path: &Path, contents: &[u8]) -> Result<(), Failure> {
     if result.is_err() {
         drop(std::fs::remove_file(&beside));
     }
-    result.map_err(|cause| {
-        Failure::new(
+    result.map_err(|cause| failure(&format!("writing {}", path.display()), &cause))
+}
+
+/// A failure with a file or folder of ours, and what helps against it.
+pub(crate) fn failure(tried: &str, cause: &std::io::Error) -> Failure {
+    let (kind, advice) = match cause.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            (FailureKind::Other, "free some space on that disk, then try again")
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => (
             FailureKind::Denied,
-            format!("writing {}", path.display()),
-            cause.to_string(),
-            "make the folder writable and look for free space on its disk",
-        )
-    })
+            "make the folder writable, or name another (THON's own: THON_HOME)",
+        ),
+        ErrorKind::NotFound => (FailureKind::Missing, "make the folder first, or name another"),
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => (
+            FailureKind::Conflict,
+            "move the file away that is in the place of the folder, or name another (THON's own: \
+             THON_HOME)",
+        ),
+        _ => (FailureKind::Other, "check the folder and its disk"),
+    };
+    Failure::new(kind, tried, cause.to_string(), advice)
 }
 
 fn replace(path: &Path, beside: &PathBuf, contents: &[u8]) -> std::io::Result<()> {
@@ -57,6 +71,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_full_disk_is_no_question_of_rights() {
+        let of = |kind: ErrorKind| failure("writing /x", &kind.into());
+        for full in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+            assert_eq!(of(full).kind, FailureKind::Other);
+            assert!(of(full).advice.contains("free some space"), "{}", of(full));
+        }
+        assert_eq!(of(ErrorKind::PermissionDenied).kind, FailureKind::Denied);
+        assert_eq!(of(ErrorKind::ReadOnlyFilesystem).kind, FailureKind::Denied);
+        assert_eq!(of(ErrorKind::NotFound).kind, FailureKind::Missing);
     }
 
     #[test]

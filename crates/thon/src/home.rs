@@ -14,6 +14,7 @@ use thon_core::doctor::ExposedFile;
 use time::OffsetDateTime;
 
 use crate::error::Error;
+use crate::file;
 
 /// The folder and the places in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +101,7 @@ impl Home {
     /// Makes the folder, readable by its owner only. One that is there keeps its mode.
     pub fn create(&self) -> Result<(), Failure> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|cause| {
-            Failure::new(
-                FailureKind::Denied,
-                format!("making the folder {}", self.root.display()),
-                cause.to_string(),
-                "make it writable, or name another in THON_HOME",
-            )
+            file::failure(&format!("making the folder {}", self.root.display()), &cause)
         })
     }
 
@@ -143,10 +139,7 @@ impl Home {
         self.check()?;
         let path = self.root.join("lock");
         let tried = format!("locking {}", path.display());
-        let failed = |cause: std::io::Error| {
-            let advice = "make the folder writable, or name another in THON_HOME";
-            Failure::new(FailureKind::Denied, &tried, cause.to_string(), advice)
-        };
+        let failed = |cause: std::io::Error| file::failure(&tried, &cause);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)

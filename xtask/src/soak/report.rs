@@ -200,6 +200,14 @@ impl Display for Report {
             self.version,
             self.took.as_secs_f64()
         )?;
+        writeln!(
+            f,
+            "A full room at minute zero: everyone is launched by `thon run` at once and holds an HTTPS \
+             request and a websocket to their editor through nginx, while {GUESTS} more come and go \
+             again. Everything is real, and all of it is on one machine: the load that the \
+             connections make is part of what is measured. Run the same command for the figures of \
+             another machine, on which nothing else runs; `--report FILE` writes this page.\n"
+        )?;
         writeln!(f, "| what | bound | measured | kept |\n|---|---|---|---|")?;
         for Bound { what, limit, measured, kept } in self.bounds() {
             let kept = if kept { "yes" } else { "**no**" };

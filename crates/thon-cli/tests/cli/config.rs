@@ -204,5 +204,5 @@ fn keys_that_contradict_each_other_are_found() {
 fn a_file_that_cannot_be_written_is_a_failure_of_the_world() {
     let desk = Desk::new();
     let line = error_line(&desk.thon(&["config", "env", "--output", "nowhere/x.env"]), 1);
-    has(&line, &["nowhere/x.env", "make the folder writable"]);
+    has(&line, &["nowhere/x.env", "make the folder first"]);
 }
