@@ -92,6 +92,14 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show who runs, and where
     Status(StatusArgs),
+    /// Stop whose time is up, and see to those that nobody uses
+    ///
+    /// `sandbox.timeout_minutes` says how long an instance may run, `sandbox.idle` what becomes of one
+    /// that had neither a browser nor work for `sandbox.idle_minutes`. `thon run` starts this in the
+    /// background where one of them asks for it; after a reboot the next `thon run` does so again.
+    Watch(WatchArgs),
+    /// Give instances more time before they are stopped
+    Extend(ExtendArgs),
     /// Freeze sandboxes: memory and terminals are kept, nothing runs until `thon resume`
     Pause(Whom),
     /// Let paused sandboxes go on where they were
@@ -220,6 +228,26 @@ impl RunArgs {
     pub(crate) const fn stays(&self) -> bool {
         self.foreground || self.timeout.is_some()
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Look once, do what is due, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How many seconds to wait between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=300))]
+    pub(crate) interval: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtendArgs {
+    /// How many minutes more
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=525_600))]
+    pub(crate) minutes: u32,
+    #[command(flatten)]
+    pub(crate) whom: Whom,
 }
 
 #[derive(Debug, Args)]

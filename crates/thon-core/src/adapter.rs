@@ -4,7 +4,7 @@
 //! Not for: what Docker, nginx or mkcert happen to offer; that stays in their crates.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -115,6 +115,13 @@ pub trait SandboxRuntime: Send + Sync {
 
     /// One look at whether code-server answers. Never waits longer than a few seconds.
     async fn health(&self, id: &SandboxId) -> Result<Health, Failure>;
+
+    /// When a browser was last there, as its code-server knows it; nothing if none ever was. Asking
+    /// doesn't count as use.
+    async fn heartbeat(&self, id: &SandboxId) -> Result<Option<SystemTime>, Failure>;
+
+    /// The CPU time that everything in it has used since it was started.
+    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure>;
 
     /// Stops it; the sandbox and everything in it stays.
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure>;

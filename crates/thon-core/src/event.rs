@@ -160,6 +160,12 @@ impl EventStream {
         drop(self.sender.send(Arc::new(Stamped { number, at: self.clock.now(), event })));
     }
 
+    /// The time as the stream stamps it.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
     /// Reads everything from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<Stamped>> {

@@ -3,6 +3,8 @@
 //! For: the ports and the password that a user keeps, so that a URL on a printed sheet stays right.
 //! Not for: whether their sandbox runs; the runtime knows that.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 
 use crate::adapter::{Entropy, Failure, PasswordHasher};
@@ -78,6 +80,8 @@ pub struct Seat {
     pub host_port: Port,
     /// The password; nothing as long as none was needed.
     pub password: Option<Password>,
+    /// When the instance is stopped; nothing where it may run for ever.
+    pub expires_at: Option<SystemTime>,
 }
 
 /// The ports of a seat.

@@ -10,6 +10,7 @@
 //! couldn't tell again: every container, volume and network of ours carries labels by which it is
 //! found.
 
+mod activity;
 mod bind;
 mod bind_pack;
 mod bootstrap;

@@ -1,15 +1,15 @@
 //! Looking at ports of this host.
 //!
-//! For: asking a code-server for `/healthz`, and finding out which ports something holds.
+//! For: asking a code-server for `/healthz` and when a browser was there, and finding out which ports something holds.
 //! Not for: judging what the answers mean for a sandbox; that is the health module's.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -49,15 +49,59 @@ pub(crate) async fn healthz(address: &str) -> Answer {
     }
 }
 
-async fn ask(stream: TcpStream, address: &str) -> Option<StatusCode> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let request = Request::get("/healthz")
+/// The longest answer that is read of `/healthz`; it has less than 100 bytes.
+const ANSWER_SIZE: usize = 4096;
+
+/// When a browser was last at the code-server at `address`, as it says; nothing if none ever was.
+/// An error is what kept it from saying so.
+pub(crate) async fn heartbeat(address: &str) -> Result<Option<SystemTime>, String> {
+    let limit = CONNECT_LIMIT + ANSWER_LIMIT;
+    match tokio::time::timeout(limit, read(address)).await {
+        Ok(body) => last_heartbeat(&body?),
+        Err(_) => Err("it doesn't answer".to_owned()),
+    }
+}
+
+async fn read(address: &str) -> Result<Bytes, String> {
+    let failed = |error: hyper::Error| error.to_string();
+    let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    let body = async {
+        let response = sender.send_request(request(address)?).await.map_err(failed)?;
+        let body = Limited::new(response.into_body(), ANSWER_SIZE).collect().await;
+        Ok(body.map_err(|error| error.to_string())?.to_bytes())
+    };
+    let drive = async {
+        drop(connection.await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        body = body => body,
+        () = drive => Err("the connection was closed".to_owned()),
+    }
+}
+
+/// The time in `{"status":"alive","lastHeartbeat":1767225599000}`; 0 stands for never.
+fn last_heartbeat(body: &[u8]) -> Result<Option<SystemTime>, String> {
+    let said: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let Some(ms) = said.and_then(|said| said.get("lastHeartbeat")?.as_u64()) else {
+        return Err("its /healthz tells no lastHeartbeat".to_owned());
+    };
+    Ok((ms > 0).then(|| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))).flatten())
+}
+
+fn request(address: &str) -> Result<Request<Empty<Bytes>>, String> {
+    Request::get("/healthz")
         .header("host", address)
         .header("user-agent", AGENT)
         .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .ok()?;
-    let answer = sender.send_request(request);
+        .body(Empty::new())
+        .map_err(|error| error.to_string())
+}
+
+async fn ask(stream: TcpStream, address: &str) -> Option<StatusCode> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    let answer = sender.send_request(request(address).ok()?);
     tokio::pin!(answer, connection);
     // The connection is driven until the head of the answer is there; nobody needs the rest.
     tokio::select! {
@@ -138,5 +182,23 @@ mod tests {
         let reset = server("").await;
         assert_eq!(healthz(&reset).await, Answer::NotYet);
         assert_eq!(healthz("127.0.0.1:1").await, Answer::Refused);
+    }
+
+    #[tokio::test]
+    async fn the_heartbeat_is_read_and_never_guessed() {
+        let alive = r#"{"status":"alive","lastHeartbeat":1767225599500}"#;
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{alive}", alive.len());
+        let alive = server(answer.leak()).await;
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_599_500);
+        assert_eq!(heartbeat(&alive).await, Ok(Some(expected)));
+        assert_eq!(last_heartbeat(br#"{"status":"expired","lastHeartbeat":0}"#), Ok(None));
+        assert_eq!(
+            last_heartbeat(br#"{"lastHeartbeat":18446744073709551615}"#).ok().flatten(),
+            None
+        );
+        let other = server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await;
+        assert!(heartbeat(&other).await.is_err());
+        assert!(heartbeat(&server("").await).await.is_err());
+        assert!(heartbeat("127.0.0.1:1").await.is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! Not for: anything of its own beyond starting, stopping and removing.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bollard::errors::Error as EngineError;
@@ -67,6 +68,14 @@ impl SandboxRuntime for DockerRuntime {
 
     async fn health(&self, id: &SandboxId) -> Result<Health, Failure> {
         Ok(self.look(id).await?)
+    }
+
+    async fn heartbeat(&self, id: &SandboxId) -> Result<Option<SystemTime>, Failure> {
+        Ok(self.last_browser(id).await?)
+    }
+
+    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure> {
+        Ok(self.used_cpu(id).await?)
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure> {

@@ -98,6 +98,12 @@ impl Home {
         self.root.join("dockerd.log")
     }
 
+    /// How instances were used when a watcher last looked.
+    #[must_use]
+    pub fn activity(&self) -> PathBuf {
+        self.root.join("activity.json")
+    }
+
     /// Makes the folder, readable by its owner only. One that is there keeps its mode.
     pub fn create(&self) -> Result<(), Failure> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.root).map_err(|cause| {

@@ -4,11 +4,13 @@
 //! configuration asks for, and everything else is a method of [`Node`].
 //! Not for: rules (they are in [`core`]) and not for talking to people (front-ends do that).
 
+mod activity;
 mod assets;
 mod doctor;
 mod error;
 mod file;
 mod home;
+mod lifetime;
 mod load;
 mod node;
 mod setup;
@@ -24,6 +26,7 @@ pub use thon_tls as tls;
 pub use error::Error;
 pub use file::write_private;
 pub use home::{Home, HomeLock};
+pub use lifetime::{Watch, Watched, watcher};
 pub use load::{Loaded, find as find_config, load as load_config, load_groups};
 pub use node::{Node, public_host};
 pub use setup::{

@@ -38,6 +38,7 @@ use crate::setup::{
 };
 use crate::store::FileStore;
 use crate::system::{Argon2Hasher, OsEntropy, SystemClock, cores, own_address};
+use crate::{activity, lifetime};
 
 /// Where a public authority's challenges are laid down: nginx's workers must be able to read it,
 /// which they can't in anyone's home.
@@ -124,6 +125,11 @@ impl Node {
         self.orchestrator.events()
     }
 
+    /// What carries plans out.
+    pub(crate) const fn orchestrator(&self) -> &Orchestrator {
+        &self.orchestrator
+    }
+
     /// Takes the lock that every command which changes the node holds.
     pub fn lock(&self) -> Result<HomeLock, Error> {
         Ok(self.home.lock()?)
@@ -136,14 +142,20 @@ impl Node {
 
     /// Makes what is there into what is wanted.
     pub async fn run(&self, request: &RunRequest) -> Result<RunReport, Error> {
-        let report = self.orchestrator.run(request).await;
+        let minutes = u64::from(self.config.sandbox.timeout_minutes);
+        let lifetime = (minutes > 0).then(|| Duration::from_secs(minutes * 60));
+        let request = RunRequest { lifetime, ..request.clone() };
+        let report = self.orchestrator.run(&request).await;
         self.announce_stepped_over();
         Ok(report?)
     }
 
     /// Everything as it is now, those in `roster` first. Changes nothing.
     pub async fn status(&self, roster: &[UserId]) -> Result<Vec<InstanceView>, Error> {
-        Ok(self.orchestrator.status(roster).await?)
+        let mut views = self.orchestrator.status(roster).await?;
+        let ledger = activity::load(&self.home.activity());
+        self.orchestrator.remember(&mut views, &ledger, self.idle_policy());
+        Ok(views)
     }
 
     /// Stops the sandboxes of `users`, or everyone's; they can be started again with all that is in
@@ -167,6 +179,8 @@ impl Node {
 
     /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
     pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
+        // There is nothing to watch any more.
+        lifetime::end(&self.home);
         let removed = self.orchestrator.stop(None, true).await?;
         self.orchestrator.cleanup_proxy().await?;
         Ok(removed)

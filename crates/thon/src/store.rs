@@ -4,6 +4,7 @@
 //! Not for: events, history or settings; they come with the database.
 
 use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ struct StoredSeat {
     host_port: Port,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<StoredPassword>,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +97,10 @@ impl FileStore {
                     hash: Secret::new(password.hash),
                     id: password.id,
                 }),
+                // A time that no clock can show is none.
+                expires_at: stored
+                    .expires_at
+                    .and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds))),
             })
             .collect())
     }
@@ -109,6 +117,9 @@ impl FileStore {
                     hash: password.hash.reveal().to_owned(),
                     id: password.id.clone(),
                 }),
+                expires_at: seat
+                    .expires_at
+                    .and_then(|end| Some(end.duration_since(UNIX_EPOCH).ok()?.as_secs())),
             })
             .collect();
         seats.sort_by(|one, other| one.user.cmp(&other.user));

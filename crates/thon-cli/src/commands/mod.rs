@@ -8,6 +8,7 @@ mod doctor;
 mod image;
 mod init;
 mod lifecycle;
+mod lifetime;
 mod logs;
 mod nginx;
 mod run;
@@ -39,6 +40,8 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Up(args) => run::up(&args, context).await,
         Command::Run(args) => run::run(&args, context).await,
         Command::Status(args) => status::status(&args, context).await,
+        Command::Watch(args) => lifetime::watch(&args, context).await,
+        Command::Extend(args) => lifetime::extend(&args, context).await,
         Command::Pause(args) => lifecycle::change(Change::Pause, &args, context).await,
         Command::Resume(args) => lifecycle::change(Change::Resume, &args, context).await,
         Command::Restart(args) => lifecycle::change(Change::Restart, &args, context).await,

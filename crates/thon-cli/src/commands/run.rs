@@ -15,7 +15,7 @@ use thon::core::plan::Action;
 use thon::{Node, Reach};
 
 use super::status::{Passwords, print};
-use super::{Outcome, init, setup};
+use super::{Outcome, init, lifetime, setup};
 use crate::args::{RunArgs, UpArgs};
 use crate::context::{Context, everyone, selected};
 use crate::failure::CommandFailure;
@@ -88,6 +88,7 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
         selected: selected(&config.groups, &args.group, &args.user)?,
         prune: args.prune,
         recreate: args.recreate,
+        ..RunRequest::default()
     };
     Ok((Node::from_config(config, context.home()?)?, request))
 }
@@ -204,6 +205,7 @@ async fn finish(
 ) -> Outcome {
     print(&report.instances, Passwords::Shown, context);
     explain(node, report, context);
+    lifetime::ready(node, report, context);
     let code = if report.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if let Some(interrupt) = interrupt {
         stay(args, node, report, interrupt, context).await?;
@@ -240,12 +242,6 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
                 "the URLs lead to this machine only; set `external_ip` once it has an address",
             );
         }
-    }
-    if config.sandbox.timeout_minutes > 0 {
-        output.note(&format!(
-            "sandbox.timeout_minutes is {0}: stay with `thon run --timeout {0}` to have it enforced.",
-            config.sandbox.timeout_minutes
-        ));
     }
     for failure in &report.failures {
         output.error(&format!("{}: {}", failure.user, failure.failure), 1);

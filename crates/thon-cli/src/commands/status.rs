@@ -4,7 +4,7 @@
 //! Not for: changing anything.
 
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use thon::core::disk::{DiskLevel, DiskSpace};
@@ -40,6 +40,12 @@ pub(crate) async fn status(args: &StatusArgs, context: &Context) -> Outcome {
         let paused = instances.iter().filter(|i| i.state == InstanceState::Paused).count();
         let paused = if paused > 0 { format!(", {paused} paused") } else { String::new() };
         context.output.note(&format!("{running} of {} running{paused}", instances.len()));
+        if running > 0 && node.needs_watching() && node.watcher().is_none() {
+            context.output.warn(
+                "nobody watches for lifetimes and idleness: `thon run` starts a watcher, `thon \
+                 watch` is one",
+            );
+        }
         if running > 0 && node.config().nginx.enabled && instances.iter().all(|i| i.url.is_none()) {
             context.output.warn(
                 "nginx serves none of them: the addresses above answer on this machine only; `thon \
@@ -69,6 +75,10 @@ struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<DiskRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
 }
 
@@ -89,6 +99,8 @@ impl<'a> Row<'a> {
             container_id: view.container_id.as_deref(),
             created_at: view.created_at.and_then(timestamp),
             disk: view.disk.map(DiskRow::new),
+            expires_at: view.expires_at.and_then(timestamp),
+            active_at: view.active_at.and_then(timestamp),
             password: view
                 .password
                 .as_ref()
@@ -137,6 +149,14 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
     if shown {
         heading.push("PASSWORD");
     }
+    let ends = instances.iter().any(|view| view.expires_at.is_some());
+    if ends {
+        heading.push("ENDS");
+    }
+    let idle = instances.iter().any(|view| view.idle.is_some());
+    if idle {
+        heading.push("NOT USED FOR");
+    }
     heading.push("WORKSPACE");
     let rows = instances.iter().map(|view| {
         let url = view.url.as_deref().or(view.local_url.as_deref()).unwrap_or("-");
@@ -147,6 +167,12 @@ pub(crate) fn print(instances: &[InstanceView], passwords: Passwords, context: &
         }
         if shown {
             row.push(plain(view.password.as_ref().map_or("-", |password| password.reveal())));
+        }
+        if ends {
+            row.push(plain(view.expires_at.and_then(timestamp).unwrap_or_else(|| "-".to_owned())));
+        }
+        if idle {
+            row.push(plain(view.idle.map_or_else(|| "-".to_owned(), minutes)));
         }
         row.push(plain(view.workspace.to_string()));
         row
@@ -188,6 +214,11 @@ const fn tone(state: InstanceState) -> Tone {
     }
 }
 
+/// A while in whole minutes.
+fn minutes(time: Duration) -> String {
+    format!("{} min", time.as_secs() / 60)
+}
+
 /// A time as RFC 3339 in UTC, whole seconds.
 pub(super) fn timestamp(time: SystemTime) -> Option<String> {
     OffsetDateTime::from(time).replace_nanosecond(0).ok()?.format(&Rfc3339).ok()
@@ -195,8 +226,6 @@ pub(super) fn timestamp(time: SystemTime) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -41,6 +41,7 @@ mod faults;
 mod follow;
 mod fulldisk;
 mod lifecycle;
+mod lifetime;
 mod limits;
 mod modes;
 mod pause;

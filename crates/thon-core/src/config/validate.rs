@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::choices::{IdleAction, Layout, SslProvider};
+use super::choices::{Layout, SslProvider};
 use super::error::{Problem, Severity};
 use super::ports::PortList;
 use super::schema::{Config, ProviderConfig};
@@ -79,7 +79,6 @@ impl Config {
             ("nginx.layout", nginx.layout != Layout::Path),
             ("sandbox.internet", !sandbox.internet),
             ("sandbox.host_services", sandbox.host_services != PortList::default()),
-            ("sandbox.idle", sandbox.idle != IdleAction::Ignore),
         ];
         let mut set: Vec<String> =
             keys.iter().filter(|(_, set)| *set).map(|(key, _)| (*key).to_owned()).collect();
@@ -426,7 +425,6 @@ mod tests {
             ("nginx: {layout: port}\ngroups: {a: [x]}", "nginx.layout"),
             ("sandbox: {internet: false}\ngroups: {a: [x]}", "sandbox.internet"),
             ("sandbox: {host_services: [8000]}\ngroups: {a: [x]}", "sandbox.host_services"),
-            ("sandbox: {idle: stop}\ngroups: {a: [x]}", "sandbox.idle"),
             ("groups: {a: {internet: false, users: [x]}}", "groups.a.internet"),
         ] {
             let found = Config::parse(text, "thon.yaml").unwrap().config.validate();

@@ -11,6 +11,7 @@ mod launch;
 mod lifecycle;
 mod prepare;
 mod view;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use follow::LogNews;
 pub use lifecycle::{ChangeReport, Unchanged};
 pub use prepare::Prepared;
 pub use view::InstanceView;
+pub use watch::{Enforced, IdlePolicy};
 
 use crate::adapter::{
     CertificateProvider, Entropy, Failure, FailureKind, PasswordHasher, ReverseProxy,
@@ -121,6 +123,8 @@ pub struct RunRequest {
     pub prune: bool,
     /// Replace sandboxes even if nothing about them changed.
     pub recreate: bool,
+    /// How long an instance may run; nothing where that is not limited.
+    pub lifetime: Option<Duration>,
 }
 
 /// Why a whole run could not be done. What ran before runs on.
@@ -200,7 +204,9 @@ impl Orchestrator {
     /// Makes what is there into what is wanted. Running it twice changes nothing the second time;
     /// interrupting it anywhere and running it again converges.
     pub async fn run(&self, request: &RunRequest) -> Result<RunReport, RunError> {
-        let prepared = self.prepare(request).await?;
+        let mut prepared = self.prepare(request).await?;
+        // Before anything starts: whatever happens, the end of what started is known.
+        prepared.give_ends(&request.selected, request.lifetime, self.events.now());
         self.adapters.store.save_seats(&prepared.seats()).await?;
         self.events.emit(Event::Planned { summary: prepared.plan.summary() });
         let certificate = self.certificate().await?;
@@ -249,6 +255,7 @@ impl Orchestrator {
         let observed = self.adapters.runtime.observe().await?;
         let seats = self.adapters.store.load_seats().await?;
         let (healthy, spaces) = tokio::join!(self.healthy(&observed), self.disk_spaces(&observed));
+        let heartbeats = self.heartbeats(&healthy).await;
         let served = self.is_served().await;
         let mut users: Vec<&UserId> = roster.iter().collect();
         let known: BTreeSet<&UserId> = roster.iter().collect();
@@ -263,6 +270,7 @@ impl Orchestrator {
                 let mut view = self.view(user, sandbox, healthy, seat);
                 view.in_roster = known.contains(user);
                 view.disk = sandbox.and_then(|sandbox| spaces.get(&sandbox.id)).copied();
+                view.active_at = sandbox.and_then(|sandbox| heartbeats.get(&sandbox.id)).copied();
                 view.url = view.url.filter(|_| served);
                 view
             })

@@ -4,8 +4,10 @@
 //! Not for: saving seats or carrying the plan out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 use super::{Adapters, Orchestrator, RunError, RunRequest};
+use crate::lifetime;
 use crate::name::UserId;
 use crate::plan::{Action, Plan, PlanInput};
 use crate::port::allocate;
@@ -33,6 +35,20 @@ impl Prepared {
     #[must_use]
     pub fn seat(&self, user: &UserId) -> Option<&Seat> {
         self.seats.get(user)
+    }
+
+    /// Gives each of `users` an end, as far as lifetimes are limited.
+    pub(super) fn give_ends(
+        &mut self,
+        users: &[UserId],
+        lifetime: Option<Duration>,
+        now: SystemTime,
+    ) {
+        for user in users {
+            if let Some(seat) = self.seats.get_mut(user) {
+                seat.expires_at = lifetime::end(seat.expires_at, lifetime, now);
+            }
+        }
     }
 
     /// The specifications in the plan.
@@ -88,11 +104,14 @@ impl Orchestrator {
                     code_port,
                     host_port,
                     password: None,
+                    expires_at: None,
                 });
             }
         }
         for (user, SeatPorts { code_port, host_port }) in self.new_ports(request, &seats).await? {
-            seats.insert(user.clone(), Seat { user, code_port, host_port, password: None });
+            let (password, expires_at) = (None, None);
+            let seat = Seat { user: user.clone(), code_port, host_port, password, expires_at };
+            seats.insert(user, seat);
         }
         if self.settings.secure {
             let passwordless = |seat: &&mut Seat| seat.password.is_none();

@@ -3,7 +3,7 @@
 //! For: the one set of facts behind the CLI's table, its JSON and the access sheet.
 //! Not for: formatting them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Orchestrator;
 use crate::disk::DiskSpace;
@@ -49,6 +49,12 @@ pub struct InstanceView {
     pub password: Option<Secret>,
     /// Its disk space, where it has a limit and somebody has looked.
     pub disk: Option<DiskSpace>,
+    /// When it is stopped; nothing where it may run for ever.
+    pub expires_at: Option<SystemTime>,
+    /// When it was last used, as far as is known.
+    pub active_at: Option<SystemTime>,
+    /// For how long it has been idle; nothing where it isn't.
+    pub idle: Option<Duration>,
 }
 
 impl Orchestrator {
@@ -101,6 +107,9 @@ impl Orchestrator {
                 .filter(|_| secured)
                 .map(|password| password.secret.clone()),
             disk: None,
+            expires_at: seat.and_then(|seat| seat.expires_at),
+            active_at: None,
+            idle: None,
         }
     }
 }

@@ -53,6 +53,8 @@ struct Sandbox {
     ready_at: Option<Instant>,
     exit_code: Option<i64>,
     log: Vec<LogLine>,
+    heartbeat: Option<SystemTime>,
+    cpu: Duration,
 }
 
 impl Sandbox {
@@ -121,6 +123,20 @@ impl MemoryRuntime {
     pub fn write(&self, user: &UserId, text: &str) {
         for sandbox in self.state().sandboxes.values_mut().filter(|s| s.spec.user == *user) {
             sandbox.write(text);
+        }
+    }
+
+    /// Lets a browser be at a user's sandbox at this time.
+    pub fn browse(&self, user: &UserId, at: SystemTime) {
+        for sandbox in self.state().sandboxes.values_mut().filter(|s| s.spec.user == *user) {
+            sandbox.heartbeat = Some(at);
+        }
+    }
+
+    /// Lets a user's sandbox use so much CPU time.
+    pub fn work(&self, user: &UserId, time: Duration) {
+        for sandbox in self.state().sandboxes.values_mut().filter(|s| s.spec.user == *user) {
+            sandbox.cpu += time;
         }
     }
 
@@ -253,6 +269,8 @@ impl SandboxRuntime for MemoryRuntime {
             ready_at: None,
             exit_code: None,
             log: Vec::new(),
+            heartbeat: None,
+            cpu: Duration::ZERO,
         };
         state.sandboxes.insert(id.clone(), sandbox);
         Ok(id)
@@ -274,6 +292,18 @@ impl SandboxRuntime for MemoryRuntime {
             Phase::Exited => Health::Died { exit_code: sandbox.exit_code, out_of_memory: false },
             _ => Health::Starting,
         })
+    }
+
+    async fn heartbeat(&self, id: &SandboxId) -> Result<Option<SystemTime>, Failure> {
+        self.checked("heartbeat", id).await?;
+        let state = self.state();
+        Ok(state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?.heartbeat)
+    }
+
+    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure> {
+        self.checked("cpu_time", id).await?;
+        let state = self.state();
+        Ok(state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?.cpu)
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure> {

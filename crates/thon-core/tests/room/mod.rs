@@ -32,6 +32,7 @@ pub struct Room {
     pub proxy: Arc<MemoryProxy>,
     pub store: Arc<MemoryStore>,
     pub certificates: Arc<MemoryCertificates>,
+    pub clock: Arc<FixedClock>,
 }
 
 impl Room {
@@ -48,6 +49,7 @@ impl Room {
             proxy: Arc::new(MemoryProxy::new(Arc::clone(&faults))),
             store: Arc::new(MemoryStore::new(Arc::clone(&faults))),
             certificates: Arc::new(MemoryCertificates::new(Arc::clone(&faults))),
+            clock: Arc::default(),
             faults,
         }
     }
@@ -88,7 +90,7 @@ impl Room {
             entropy: Arc::new(CountingEntropy::default()),
             hasher: Arc::new(MemoryHasher),
         };
-        Orchestrator::new(settings, adapters, EventStream::new(Arc::new(FixedClock::default())))
+        Orchestrator::new(settings, adapters, EventStream::new(self.clock.clone()))
     }
 
     pub async fn run(&self, users: &[UserId]) -> RunReport {

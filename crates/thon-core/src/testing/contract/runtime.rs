@@ -52,6 +52,7 @@ pub async fn runtime(fixture: &RuntimeFixture<'_>) {
     assert!(runtime.disk_guard(spec).await.is_ok());
     assert!(runtime.disk_use(&id).await.is_ok(), "what runs can be measured");
     attached(*runtime, &id).await;
+    used(*runtime, &id).await;
     let lines = followed(*runtime, &id).await;
     paused(*runtime, &id).await;
     ended(lines).await;
@@ -111,6 +112,17 @@ async fn attached(runtime: &dyn SandboxRuntime, id: &SandboxId) {
         }
     }
     assert_eq!((seen, ended), (sent, Some(3)));
+}
+
+/// How it is used can be told, and asking again is no use of it.
+async fn used(runtime: &dyn SandboxRuntime, id: &SandboxId) {
+    let first = runtime.heartbeat(id).await;
+    assert_eq!(first, Ok(None), "no browser was ever there");
+    let before = runtime.cpu_time(id).await;
+    assert_eq!(runtime.heartbeat(id).await, first);
+    let after = runtime.cpu_time(id).await;
+    assert!(before.is_ok() && after.is_ok(), "{before:?}, {after:?}");
+    assert!(before.ok() <= after.ok(), "it never goes back");
 }
 
 /// The lines that are there, each with its time; and the same with those to come, of which the first

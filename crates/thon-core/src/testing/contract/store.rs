@@ -18,6 +18,8 @@ pub async fn store(store: &dyn Store, entropy: &dyn Entropy) {
             password: (number > 0)
                 .then(|| Password::generate(entropy, &MemoryHasher))
                 .and_then(Result::ok),
+            expires_at: (number > 1)
+                .then(|| std::time::UNIX_EPOCH + std::time::Duration::from_hours(500_000)),
         })
         .collect();
     assert_eq!(store.save_seats(&seats).await, Ok(()));
