@@ -139,7 +139,7 @@ pub trait SandboxRuntime: Send + Sync {
     /// Removes the sandbox, running or not. The workspace stays.
     async fn remove(&self, id: &SandboxId) -> Result<(), Failure>;
 
-    /// What will keep the sandbox of this specification within its disk space.
+    /// What the disk limit of this specification is worth here.
     async fn disk_guard(&self, spec: &SandboxSpec) -> Result<DiskGuard, Failure>;
 
     /// What a sandbox and its workspace hold on the disk. Never takes longer than some ten seconds.

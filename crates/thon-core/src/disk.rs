@@ -7,7 +7,6 @@
 use serde::Serialize;
 
 use crate::limits::ByteSize;
-use crate::workspace::Workspace;
 
 /// From so many hundredths of the limit up someone is near it.
 const NEAR: u128 = 90;
@@ -79,35 +78,23 @@ impl DiskSpace {
     }
 }
 
-/// What keeps the sandboxes of a machine within their disk space.
+/// What the disk limits of a machine's sandboxes are worth: they are measured, and nothing stops a
+/// write. And why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DiskGuard {
-    /// The file system refuses what a sandbox writes beyond it outside of its workspace.
-    Held,
-    /// Nothing does: it is measured. And why.
-    Measured {
-        /// Why, as the second half of a sentence: `Docker keeps them on extfs`.
-        reason: String,
-    },
+pub struct DiskGuard {
+    /// Why, as the second half of a sentence: `Docker keeps them on extfs`.
+    pub reason: String,
 }
 
 impl DiskGuard {
-    /// What the person has to know before they rely on the limit; nothing where it holds for
-    /// everything that is written.
+    /// What the person has to know before they rely on the limit.
     #[must_use]
-    pub fn warning(&self, workspace: &Workspace) -> Option<String> {
-        let soft = "is measured and warned of in `thon status`";
-        match (self, workspace) {
-            (Self::Held, Workspace::Ephemeral) => None,
-            (Self::Held, Workspace::Volume(_) | Workspace::Bind(_)) => Some(format!(
-                "the disk limit stops what is written outside of the workspaces; what is written in \
-                 them {soft}, and nothing stops it"
-            )),
-            (Self::Measured { reason }, _) => Some(format!(
-                "the disk limit is soft: what sandboxes and workspaces hold {soft}, and nothing stops \
-                 whoever goes beyond, because {reason}"
-            )),
-        }
+    pub fn warning(&self) -> String {
+        format!(
+            "the disk limit is soft: what sandboxes and workspaces hold is measured and warned of \
+             in `thon status`, and nothing stops whoever goes beyond, because {}",
+            self.reason
+        )
     }
 }
 
@@ -134,14 +121,8 @@ mod tests {
 
     #[test]
     fn what_does_not_hold_is_said_with_the_reason() {
-        let volume = Workspace::Volume("v".to_owned());
-        let measured = DiskGuard::Measured { reason: "the moon is full".to_owned() };
-        for workspace in [&volume, &Workspace::Ephemeral] {
-            let said = measured.warning(workspace).unwrap();
-            assert!(said.contains("soft") && said.ends_with("because the moon is full"), "{said}");
-        }
-        assert_eq!(DiskGuard::Held.warning(&Workspace::Ephemeral), None);
-        assert!(DiskGuard::Held.warning(&volume).unwrap().contains("outside of the workspaces"));
+        let said = DiskGuard { reason: "the moon is full".to_owned() }.warning();
+        assert!(said.contains("soft") && said.ends_with("because the moon is full"), "{said}");
     }
 
     proptest! {

@@ -41,8 +41,8 @@ impl DockerRuntime {
         });
         let (driver, backing) = self.call("asking Docker about its storage", QUICK, answer).await?;
         let on = backing.map_or_else(String::new, |backing| format!(" on {backing}"));
-        Ok(DiskGuard::Measured {
-            reason: format!("THON knows of no limit in Docker's {driver}{on} that holds"),
+        Ok(DiskGuard {
+            reason: format!("Docker's {driver}{on} limits no sandbox and its workspace together"),
         })
     }
 

@@ -51,6 +51,7 @@ fn measure() -> Result<(), String> {
     };
     let (alone, through) = (url("local_url")?, url("url")?);
 
+    let busy = report::busy();
     let mut http = Vec::with_capacity(rounds);
     http::warm_up(&alone, &through)?;
     for number in 1..=rounds {
@@ -75,7 +76,7 @@ fn measure() -> Result<(), String> {
         ));
         socket.push(round);
     }
-    let report = Report { http, socket };
+    let report = Report { busy, http, socket };
     say(&if json { report.json() } else { report.table() });
     Ok(())
 }

@@ -15,6 +15,9 @@ const MOST_ADDED: f64 = 1.0;
 
 /// All rounds.
 pub(crate) struct Report {
+    /// How busy the machine was without us, in hundredths: where others use it, what nginx needs is
+    /// missing elsewhere, and the ratio is lower than on a machine of our own.
+    pub(crate) busy: Option<u64>,
     pub(crate) http: Vec<http::Round>,
     pub(crate) socket: Vec<socket::Round>,
 }
@@ -49,7 +52,7 @@ impl Report {
              websocket p50 ms  {:>8.3}       {:>8.3}\n\
              websocket p99 ms  {:>8.3}       {:>8.3}   added {added:.3}\n\n\
              at least {LEAST_RATIO} of the rate alone: {}; less than {MOST_ADDED:.0} ms added at p99: {}\n\n\
-             Medians of {} rounds by turns, on {}.\n\
+             Medians of {} rounds by turns, on {}, which others kept {} busy just before.\n\
              alone: code-server's port on the loopback, plain HTTP; through nginx: its public URL over TLS\n\
              in the configuration that `thon run` wrote. requests: GET /healthz by wrk on {CONNECTIONS} kept\n\
              connections for {SECONDS} s. websocket: {MESSAGES} messages of {SIZE} bytes, one at a time, each answered\n\
@@ -68,6 +71,7 @@ impl Report {
             verdict(self.added() < MOST_ADDED),
             self.http.len(),
             machine(),
+            self.busy.map_or_else(|| "an unknown part".to_owned(), |busy| format!("{busy} %")),
             ratio = self.ratio(),
             added = self.added(),
         )
@@ -90,6 +94,7 @@ impl Report {
         let ratios: Vec<f64> = self.http.iter().map(http::Round::ratio).collect();
         serde_json::json!({
             "machine": machine(),
+            "busy_before_percent": self.busy,
             "rounds": self.http.len(),
             "requests": {
                 "connections": CONNECTIONS,
@@ -113,6 +118,22 @@ impl Report {
         })
         .to_string()
     }
+}
+
+/// How much of all CPU time was used within a second, in hundredths.
+pub(crate) fn busy() -> Option<u64> {
+    let look = || {
+        let text = std::fs::read_to_string("/proc/stat").ok()?;
+        let numbers = text.lines().next()?.split_whitespace().skip(1);
+        let times: Vec<u64> = numbers.filter_map(|number| number.parse().ok()).collect();
+        // The fourth and the fifth are idle and waiting for the disk.
+        Some((times.get(3)? + times.get(4)?, times.iter().sum::<u64>()))
+    };
+    let before = look()?;
+    std::thread::park_timeout(std::time::Duration::from_secs(1));
+    let after = look()?;
+    let (idle, all) = (after.0 - before.0, after.1 - before.1);
+    (all > 0).then(|| 100 - (idle * 100 / all).min(100))
 }
 
 /// The machine and its nginx, in words.

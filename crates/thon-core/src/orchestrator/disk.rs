@@ -37,10 +37,10 @@ impl Orchestrator {
                 continue;
             }
             let text = match self.adapters.runtime.disk_guard(spec).await {
-                Ok(guard) => guard.warning(&spec.workspace),
-                Err(failure) => Some(failure.to_string()),
+                Ok(guard) => guard.warning(),
+                Err(failure) => failure.to_string(),
             };
-            if let Some(text) = text.filter(|text| said.insert(text.clone())) {
+            if said.insert(text.clone()) {
                 self.events.emit(Event::Warning { text });
             }
         }
