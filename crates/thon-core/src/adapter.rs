@@ -194,6 +194,9 @@ pub trait ReverseProxy: Send + Sync {
     /// routes of `site` and says what came of it, in the order of `users`.
     async fn check(&self, site: &ProxySite, users: &[UserId]) -> Result<Vec<RouteCheck>, Failure>;
 
+    /// Those of `ports` on which something other than this proxy listens at this moment.
+    async fn ports_taken(&self, ports: &[Port]) -> Result<BTreeSet<Port>, Failure>;
+
     /// What the proxy does now.
     async fn status(&self) -> Result<ProxyStatus, Failure>;
 

@@ -42,6 +42,13 @@ impl CertificateNames {
         Self { primary: public.to_owned(), dns, ips }
     }
 
+    /// The same with further DNS names.
+    #[must_use]
+    pub fn with(mut self, dns: impl IntoIterator<Item = String>) -> Self {
+        self.dns.extend(dns);
+        self
+    }
+
     /// The names that a public authority would certify: no loopback, no `localhost`.
     pub fn public_dns(&self) -> impl Iterator<Item = &str> {
         self.dns.iter().map(String::as_str).filter(|name| *name != "localhost")

@@ -18,6 +18,7 @@ pub mod event;
 pub mod idle;
 pub mod image;
 pub mod instance;
+pub mod layout;
 pub mod lifecycle;
 pub mod lifetime;
 pub mod limits;

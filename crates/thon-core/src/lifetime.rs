@@ -101,6 +101,7 @@ mod tests {
             user: spec.user.clone(),
             code_port: spec.code_port,
             host_port: spec.host_port,
+            public_port: None,
             password: None,
             expires_at: end.map(at),
         };

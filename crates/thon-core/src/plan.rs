@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::config::Layout;
 use crate::name::UserId;
 use crate::sandbox::{ObservedSandbox, Phase, SandboxId, SandboxSpec};
 
@@ -228,7 +229,8 @@ impl Plan {
 
 /// Which of several sandboxes of one user is worth keeping most.
 fn rank(sandbox: &ObservedSandbox, spec: &SandboxSpec) -> (bool, bool) {
-    let fits = sandbox.fingerprint.as_ref() == Some(&spec.fingerprint());
+    let wanted = spec.fingerprint();
+    let fits = sandbox.fingerprint.as_ref().is_some_and(|it| it.differences(&wanted).is_empty());
     (fits, sandbox.phase == Phase::Running)
 }
 
@@ -239,6 +241,9 @@ fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Acti
     let reason = match differences {
         None => "its label can't be read".to_owned(),
         Some(differences) if !differences.is_empty() => differences.join(", "),
+        Some(_) if mixes_sessions(&spec, sandbox) => {
+            "its session's cookie would be mixed up with others' in layout port".to_owned()
+        }
         Some(_) if recreate => "asked for".to_owned(),
         Some(_) => match sandbox.phase {
             Phase::Running | Phase::Restarting => return Action::Keep { id, spec },
@@ -252,11 +257,21 @@ fn decide(spec: &SandboxSpec, sandbox: &ObservedSandbox, recreate: bool) -> Acti
     Action::Recreate { id, spec, reason, disruptive }
 }
 
+/// True if browsers would take the sessions of two such sandboxes for one: they share cookies between
+/// the ports of a host.
+fn mixes_sessions(spec: &SandboxSpec, sandbox: &ObservedSandbox) -> bool {
+    spec.layout == Layout::Port
+        && sandbox.fingerprint.as_ref().is_some_and(|found| !found.has_own_session())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::sandbox::Access;
+    use crate::seat::Password;
+    use crate::secret::Secret;
     use crate::testing::fixture;
 
     fn plan(wanted: &[SandboxSpec], observed: &[ObservedSandbox], prune: bool) -> Plan {
@@ -335,6 +350,29 @@ mod tests {
         specs[0].image = "other:2".parse().unwrap();
         let replaces = plan(&specs, &observed, false);
         assert!(matches!(replaces.actions[0], Action::Recreate { disruptive: true, .. }));
+    }
+
+    #[test]
+    fn one_from_before_sessions_had_names_is_replaced_only_where_they_would_meet() {
+        let password = Password {
+            secret: Secret::new("s3cret"),
+            hash: Secret::new("h4sh"),
+            id: "k7m2".to_owned(),
+        };
+        let mut specs = fixture::specs(1);
+        specs[0].access = Access::Password(password);
+        let mut observed = vec![fixture::running(&specs[0])];
+        let label = serde_json::to_string(&observed[0].fingerprint).unwrap();
+        let older = label.replace(",\"session\":\"k7m2\"", "");
+        assert_ne!(older, label);
+        for layout in Layout::ALL {
+            specs[0].layout = *layout;
+            observed[0].fingerprint = serde_json::from_str(&label).unwrap();
+            assert_eq!(plan(&specs, &observed, false).actions[0].verb(), Verb::Keep, "{layout}");
+            observed[0].fingerprint = serde_json::from_str(&older).unwrap();
+            let verb = plan(&specs, &observed, false).actions[0].verb();
+            assert_eq!(verb == Verb::Recreate, *layout == Layout::Port, "{layout}");
+        }
     }
 
     #[test]

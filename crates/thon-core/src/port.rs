@@ -54,6 +54,23 @@ pub enum PortError {
         /// The configured first port.
         first: Port,
     },
+    /// The range of public ports is used up.
+    #[error(
+        "no public port is left for {user}: {range} holds {size} ports, {given} are given to users \
+         and {busy} are in use by other programs; widen `nginx.instance_ports`"
+    )]
+    PublicPorts {
+        /// Who got none.
+        user: UserId,
+        /// The range as text.
+        range: String,
+        /// How many ports it holds.
+        size: usize,
+        /// How many belong to seats.
+        given: usize,
+        /// How many something else holds.
+        busy: usize,
+    },
 }
 
 /// Gives each of `users` without a seat the lowest free ports. Seats in `given` stay as they are,
@@ -98,6 +115,35 @@ pub fn allocate<'a>(
     Ok(seats)
 }
 
+/// Gives each of `users` without a public port the lowest free one of `range`. Ports in `given` stay
+/// as they are, whoever they belong to. Ports in `busy` are skipped.
+pub fn allocate_public<'a>(
+    users: impl IntoIterator<Item = &'a UserId>,
+    given: &BTreeMap<UserId, Port>,
+    range: &RangeInclusive<u16>,
+    busy: &BTreeSet<Port>,
+) -> Result<BTreeMap<UserId, Port>, PortError> {
+    let taken: BTreeSet<u16> = given.values().chain(busy).map(|port| port.get()).collect();
+    let mut free = range.clone().filter(|port| !taken.contains(port));
+    let mut new = BTreeMap::new();
+    for user in users {
+        if given.contains_key(user) || new.contains_key(user) {
+            continue;
+        }
+        let port = free.next().and_then(|port| Port::new(port.into()).ok()).ok_or_else(|| {
+            PortError::PublicPorts {
+                user: user.clone(),
+                range: format!("{}-{}", range.start(), range.end()),
+                size: range.len(),
+                given: given.len() + new.len(),
+                busy: busy.iter().filter(|port| range.contains(&port.get())).count(),
+            }
+        })?;
+        new.insert(user.clone(), port);
+    }
+    Ok(new)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -131,7 +177,37 @@ mod tests {
         assert!(error.contains("g0/u3") && error.contains("sandbox.host_ports"), "{error}");
     }
 
+    #[test]
+    fn public_ports_run_out_in_words_too() {
+        let users = [user(1), user(2), user(3)];
+        let busy = BTreeSet::from([Port::new(30_001).unwrap()]);
+        let error =
+            allocate_public(&users, &BTreeMap::new(), &(30_000..=30_002), &busy).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no public port is left for g0/u3: 30000-30002 holds 3 ports, 2 are given to users and \
+             1 are in use by other programs; widen `nginx.instance_ports`"
+        );
+    }
+
     proptest! {
+        #[test]
+        fn nobody_shares_a_public_port_and_nobody_moves(
+            first in 0_usize..20, later in 0_usize..20, held in proptest::collection::btree_set(0_u32..50, 0..9),
+        ) {
+            let early: Vec<_> = (0..first).map(user).collect();
+            let everyone: Vec<_> = (0..first + later).rev().map(user).collect();
+            let range = 30_000..=30_100;
+            let busy: BTreeSet<Port> =
+                held.into_iter().map(|port| Port::new(30_000 + port).unwrap()).collect();
+            let given = allocate_public(&early, &BTreeMap::new(), &range, &BTreeSet::new()).unwrap();
+            let new = allocate_public(&everyone, &given, &range, &busy).unwrap();
+            prop_assert!(new.values().all(|port| !busy.contains(port)));
+            prop_assert!(new.keys().all(|user| !given.contains_key(user)));
+            let all: BTreeSet<_> = new.values().chain(given.values()).collect();
+            prop_assert_eq!(all.len(), first + later);
+        }
+
         #[test]
         fn nobody_shares_and_nobody_moves(first in 0_usize..20, later in 0_usize..20) {
             let early: Vec<_> = (0..first).map(user).collect();

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Layout;
 use crate::endpoint::{Endpoint, NetworkMode, Port, Upstream};
 use crate::image::ImageRef;
 use crate::limits::Limits;
@@ -31,6 +32,15 @@ const RECONNECTION_GRACE_SECONDS: u32 = 600;
 /// Where the image keeps what Node has compiled of code-server (see the Dockerfile). A launch that
 /// is pointed to it takes a tenth less CPU time; where an image lacks it, Node does without.
 const COMPILE_CACHE: (&str, &str) = ("NODE_COMPILE_CACHE", "/usr/local/share/thon/compile-cache");
+
+/// code-server's own name for the cookie of a session; a suffix tells one instance's from another's.
+const SESSION_COOKIE: &str = "code-server-session";
+
+/// The name of the cookie with which a browser stays signed in, with what tells it from others'.
+#[must_use]
+pub fn session_cookie(session: Option<&str>) -> String {
+    session.map_or_else(|| SESSION_COOKIE.to_owned(), |suffix| format!("{SESSION_COOKIE}-{suffix}"))
+}
 
 /// The runtime's name for a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -90,6 +100,8 @@ pub struct SandboxSpec {
     pub code_port: Port,
     /// The port on the host's loopback; not used in host mode.
     pub host_port: Port,
+    /// How browsers find it. No part of the fingerprint: nobody's sandbox is worth replacing for it.
+    pub layout: Layout,
     /// Where the user's files live.
     pub workspace: Workspace,
     /// What it may use up.
@@ -129,7 +141,18 @@ impl SandboxSpec {
                 Access::Password(password) => format!("password {}", password.id),
                 Access::Open => "open".to_owned(),
             },
+            session: self.session().map(ToOwned::to_owned),
             environment: self.environment.clone(),
+        }
+    }
+
+    /// What tells its session's cookie from others'. Browsers share cookies between the ports of a
+    /// host, so that without it one login would end another. It is made with the password and
+    /// nobody's business, so that no participant can plant a cookie of another's name.
+    fn session(&self) -> Option<&str> {
+        match &self.access {
+            Access::Password(password) => Some(&password.id),
+            Access::Open => None,
         }
     }
 
@@ -142,18 +165,27 @@ impl SandboxSpec {
             NetworkMode::Host => "127.0.0.1",
         };
         let path = self.endpoint().public_path();
-        vec![
-            "--bind-addr".to_owned(),
-            format!("{address}:{}", self.code_port),
-            "--abs-proxy-base-path".to_owned(),
-            path.without_slash().to_owned(),
-            "--reconnection-grace-time".to_owned(),
-            RECONNECTION_GRACE_SECONDS.to_string(),
-            "--disable-telemetry".to_owned(),
-            "--disable-update-check".to_owned(),
-            "--disable-workspace-trust".to_owned(),
-            MOUNT_POINT.to_owned(),
-        ]
+        let mut arguments = vec!["--bind-addr".to_owned(), format!("{address}:{}", self.code_port)];
+        let mut add =
+            |option: &str, value: &str| arguments.extend([option, value].map(String::from));
+        // On an origin of its own there is nothing in front of its paths.
+        if self.layout.shares_origin() {
+            add("--abs-proxy-base-path", path.without_slash());
+        }
+        if let Some(session) = self.session() {
+            add("--cookie-suffix", session);
+        }
+        add("--reconnection-grace-time", &RECONNECTION_GRACE_SECONDS.to_string());
+        arguments.extend(
+            [
+                "--disable-telemetry",
+                "--disable-update-check",
+                "--disable-workspace-trust",
+                MOUNT_POINT,
+            ]
+            .map(String::from),
+        );
+        arguments
     }
 
     /// All environment variables: the configured ones, and what makes code-server start faster. The
@@ -202,6 +234,9 @@ pub struct Fingerprint {
     #[serde(default = "reaches_the_internet")]
     internet: bool,
     access: String,
+    /// Nothing on sandboxes from before there was a choice, and where nobody is asked to sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -250,6 +285,19 @@ impl Fingerprint {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What tells its session's cookie from others'; nothing where that has no name of its own.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// True if browsers that hold sessions of several such sandboxes can tell them apart wherever
+    /// they are found.
+    #[must_use]
+    pub fn has_own_session(&self) -> bool {
+        self.session.is_some() || !self.asks_for_password()
     }
 
     /// True if the instance asks for a password.
@@ -337,6 +385,7 @@ mod tests {
             network_mode: NetworkMode::Bridge,
             code_port: Port::new(8444).unwrap(),
             host_port: Port::new(20_001).unwrap(),
+            layout: Layout::Path,
             workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
             limits: Limits::default(),
             internet: true,
@@ -355,12 +404,34 @@ mod tests {
         let arguments = spec().arguments().join(" ");
         assert_eq!(
             arguments,
-            "--bind-addr 0.0.0.0:8444 --abs-proxy-base-path /20001/proxy/8444 \
+            "--bind-addr 0.0.0.0:8444 --abs-proxy-base-path /20001/proxy/8444 --cookie-suffix x \
              --reconnection-grace-time 600 --disable-telemetry --disable-update-check \
              --disable-workspace-trust /workspace"
         );
         let host = SandboxSpec { network_mode: NetworkMode::Host, ..spec() };
         assert!(host.arguments().join(" ").starts_with("--bind-addr 127.0.0.1:8444 "));
+    }
+
+    #[test]
+    fn another_layout_replaces_no_sandbox_and_has_nothing_in_front_of_paths() {
+        let own = SandboxSpec { layout: Layout::Port, ..spec() };
+        assert_eq!(own.fingerprint(), spec().fingerprint());
+        let arguments = own.arguments().join(" ");
+        assert!(!arguments.contains("abs-proxy"), "{arguments}");
+        assert!(arguments.contains(" --cookie-suffix x "), "{arguments}");
+        let open = SandboxSpec { access: Access::Open, ..spec() };
+        assert!(!open.arguments().join(" ").contains("cookie"), "nobody signs in");
+    }
+
+    #[test]
+    fn a_session_is_told_from_others_by_its_cookie_s_name() {
+        let own = spec().fingerprint();
+        assert_eq!(session_cookie(own.session()), "code-server-session-x");
+        let label = serde_json::to_string(&own).unwrap().replace(",\"session\":\"x\"", "");
+        let older: Fingerprint = serde_json::from_str(&label).unwrap();
+        assert_eq!(session_cookie(older.session()), "code-server-session");
+        assert!(own.has_own_session() && !older.has_own_session());
+        assert!(older.differences(&own).is_empty(), "and is no reason to replace it");
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub struct Seat {
     pub code_port: Port,
     /// The port on the host's loopback that leads there in bridge mode.
     pub host_port: Port,
+    /// The TLS port of the layout `port`; nothing as long as none was needed.
+    pub public_port: Option<Port>,
     /// The password; nothing as long as none was needed.
     pub password: Option<Password>,
     /// When the instance is stopped; nothing where it may run for ever.

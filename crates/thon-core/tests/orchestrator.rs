@@ -6,9 +6,10 @@ mod room;
 use std::sync::Arc;
 use std::time::Duration;
 
-use room::{Room, everyone, urls};
+use room::{Room, everyone, laid_out, urls};
 use thon_core::adapter::FailureKind;
 use thon_core::certificate::CertificateNames;
+use thon_core::config::Layout;
 use thon_core::disk::{DiskLevel, DiskUse};
 use thon_core::endpoint::Port;
 use thon_core::event::Event;
@@ -94,14 +95,20 @@ async fn one_group_is_launched_without_touching_the_routes_of_another() {
 
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_operation_the_next_run_converges() {
+    for layout in [Layout::Path, Layout::Port] {
+        killed_at_any_operation(layout).await;
+    }
+}
+
+async fn killed_at_any_operation(layout: Layout) {
     let users = fixture::users(3);
     let whole = Room::new();
-    let expected = whole.run(&users).await;
+    let expected = laid_out(&whole, layout).run(&everyone(&users)).await.unwrap();
     let operations = whole.faults.count();
     for step in 1..=operations {
         let room = Room::new();
         room.faults.halt_at(step);
-        let orchestrator = room.orchestrator();
+        let orchestrator = laid_out(&room, layout);
         let request = everyone(&users);
         let halted = async {
             while !room.faults.halted() {
@@ -114,13 +121,13 @@ async fn killed_at_any_operation_the_next_run_converges() {
             result = orchestrator.run(&request) => drop(result),
         }
         room.faults.halt_at(0);
-        let report = room.run(&users).await;
+        let report = laid_out(&room, layout).run(&request).await.unwrap();
         assert!(report.is_success(), "killed at {step}: {:?}", report.failures);
         assert_eq!(urls(&report), urls(&expected), "killed at {step}");
-        let status = room.orchestrator().status(&users).await.unwrap();
+        let status = laid_out(&room, layout).status(&users).await.unwrap();
         assert_eq!(status.len(), 3, "killed at {step}: no duplicate and no orphan");
         assert!(status.iter().all(|i| i.state == InstanceState::Running), "killed at {step}");
-        let again = room.run(&users).await;
+        let again = laid_out(&room, layout).run(&request).await.unwrap();
         assert!(again.plan.is_settled(), "killed at {step}: {:?}", again.plan.summary());
     }
 }

@@ -232,6 +232,7 @@ fn mount(node: &NodeName, spec: &SandboxSpec) -> Option<Mount> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use thon_core::config::Layout;
     use thon_core::endpoint::Port;
     use thon_core::limits::{ByteSize, Cpus, Limits};
     use thon_core::sandbox::Access;
@@ -247,6 +248,7 @@ mod tests {
             network_mode: NetworkMode::Bridge,
             code_port: Port::new(8444).unwrap(),
             host_port: Port::new(20_001).unwrap(),
+            layout: Layout::Path,
             workspace: Workspace::Volume("thon-workspace-alpha_alice".to_owned()),
             limits: Limits {
                 memory: ByteSize::mib(512),

@@ -144,6 +144,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use bollard::models::{ContainerSummaryHostConfig, PortSummary};
+    use thon_core::config::Layout;
     use thon_core::limits::Limits;
     use thon_core::sandbox::{Access, SandboxSpec};
     use thon_core::workspace::Workspace;
@@ -157,6 +158,7 @@ mod tests {
             network_mode: NetworkMode::Bridge,
             code_port: Port::new(8444).unwrap(),
             host_port: Port::new(20_001).unwrap(),
+            layout: Layout::Path,
             workspace: Workspace::Ephemeral,
             limits: Limits::default(),
             internet: true,

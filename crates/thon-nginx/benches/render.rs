@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use thon_core::certificate::{Certificate, CertificateChange, Trust};
 use thon_core::endpoint::Port;
 use thon_core::name::NodeName;
-use thon_core::proxy::{ProxySite, Route};
+use thon_core::proxy::{Entrance, ProxySite, Route};
+use thon_core::sandbox::session_cookie;
 use thon_core::testing::fixture;
 use thon_nginx::{NginxProxy, NginxSettings};
 
@@ -23,9 +24,11 @@ async fn main() {
         .iter()
         .map(|spec| Route {
             user: spec.user.clone(),
+            entrance: Entrance::Path,
             path: spec.endpoint().public_path(),
             upstream: spec.endpoint().published(),
             paused: false,
+            session_cookie: session_cookie(None),
         })
         .collect();
     let site = ProxySite {

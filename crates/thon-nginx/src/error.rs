@@ -180,8 +180,9 @@ impl NginxError {
                 conf.display()
             ),
             Self::PortTaken { .. } => {
-                "stop it, or choose other ports with nginx.https_port and nginx.http_port"
-                    .to_owned()
+                "stop it, or choose other ports with nginx.https_port, nginx.http_port and \
+                 nginx.instance_ports"
+                .to_owned()
             }
             Self::PortDenied { .. } => "run as root, or allow nginx low ports (setcap \
                  cap_net_bind_service=+ep on its binary), or choose ports from 1024 up with \

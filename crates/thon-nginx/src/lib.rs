@@ -1,6 +1,7 @@
 //! nginx as THON's reverse proxy.
 //!
-//! For: [`ReverseProxy`] over nginx in the layout `path`: one server, one location per instance.
+//! For: [`ReverseProxy`] over nginx: one server with a location per instance, or a server per instance
+//! on a port or under a name of its own.
 //! A change is one write, one `nginx -t` and one reload, and none of them if nginx serves just this
 //! already; what nginx refuses never replaces what it serves. nginx is either the machine's own
 //! (`system`) or a process of ours (`managed`).
@@ -17,18 +18,21 @@ mod files;
 mod managed;
 mod probe;
 mod process;
+mod route;
 mod scan;
 mod settings;
 mod site;
 mod system;
 mod turn;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use thon_core::adapter::{Failure, ReverseProxy};
 use thon_core::config::NginxMode;
+use thon_core::endpoint::Port;
 use thon_core::name::UserId;
 use thon_core::proxy::{ProxyChange, ProxySite, ProxyStatus, Route, RouteCheck};
 
@@ -87,6 +91,16 @@ fn is_system(settings: &NginxSettings) -> bool {
     }
 }
 
+/// Those of `ports` that others listen on. Blocking.
+fn taken(settings: &NginxSettings, ports: &[Port]) -> BTreeSet<Port> {
+    let masters = [managed::running(settings), system::running(settings)];
+    let mut ours: Vec<u32> = masters.into_iter().flatten().map(|master| master.pid).collect();
+    ours.extend(process::orphans(&settings.home));
+    let texts = [settings.managed_conf(), settings.available()];
+    let texts = texts.iter().filter_map(|path| std::fs::read_to_string(path).ok());
+    process::held_by_others(ports, &ours, &texts.collect::<String>())
+}
+
 async fn apply(settings: Arc<NginxSettings>, site: ProxySite) -> Result<ProxyChange, NginxError> {
     let _lock = Lock::take(&settings.home).await?;
     let look = Arc::clone(&settings);
@@ -119,7 +133,7 @@ async fn status(settings: Arc<NginxSettings>) -> Result<ProxyStatus, NginxError>
             running: master.is_some(),
             pid: master.map(|master| master.pid),
             config: config.display().to_string(),
-            routes: text.map(|text| text.matches("\n        proxy_pass http://").count()),
+            routes: text.map(|text| text.matches("\nupstream ").count()),
             reloads: applied.reloads,
         })
     })
@@ -178,6 +192,15 @@ impl ReverseProxy for NginxProxy {
             }),
         });
         Ok(merged.collect())
+    }
+
+    async fn ports_taken(&self, ports: &[Port]) -> Result<BTreeSet<Port>, Failure> {
+        let (proxy, ports) = (self.clone(), ports.to_vec());
+        let look = async move {
+            let settings = proxy.settled(false).await?;
+            blocking(move || Ok(taken(&settings, &ports))).await
+        };
+        whole(look, "looking for free ports").await
     }
 
     async fn status(&self) -> Result<ProxyStatus, Failure> {

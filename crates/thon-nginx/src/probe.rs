@@ -61,24 +61,17 @@ pub(crate) async fn check(
 ) -> Result<Vec<RouteCheck>, NginxError> {
     let certificate = site.certificate.clone();
     let config = tokio::task::spawn_blocking(move || tls_config(&certificate)).await??;
-    let name = ServerName::try_from(site.host.clone()).map_err(|error| {
-        NginxError::Certificate(format!("the host has no usable name: {error}"))
-    })?;
-    let door = Arc::new(Door {
-        connector: TlsConnector::from(Arc::new(config)),
-        name,
-        port: site.https_port,
-        authority: site.base_url().trim_start_matches("https://").to_owned(),
-    });
+    let connector = TlsConnector::from(Arc::new(config));
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
     let mut tasks = Vec::with_capacity(routes.len());
     for route in routes {
-        let (door, turns) = (Arc::clone(&door), Arc::clone(&turns));
+        let door = Door::of(site, &route, connector.clone())?;
+        let turns = Arc::clone(&turns);
         tasks.push((
             route.user.clone(),
             tokio::spawn(async move {
                 let _turn = turns.acquire().await;
-                door.check(&route).await
+                door.check().await
             }),
         ));
     }
@@ -89,23 +82,37 @@ pub(crate) async fn check(
     Ok(checks)
 }
 
-/// nginx's HTTPS port on this machine, entered as a browser would that was given the URL.
+/// A route's HTTPS port on this machine, entered as a browser would that was given the URL.
 struct Door {
     connector: TlsConnector,
     name: ServerName<'static>,
     port: Port,
     authority: String,
+    /// What is asked for.
+    path: String,
 }
 
 impl Door {
-    async fn check(&self, route: &Route) -> Result<(), Problem> {
+    fn of(site: &ProxySite, route: &Route, connector: TlsConnector) -> Result<Self, NginxError> {
+        let (host, port) = site.door(route);
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            NginxError::Certificate(format!("the host has no usable name: {error}"))
+        })?;
+        let url = site.url(route);
+        let (authority, path) =
+            url.trim_start_matches("https://").split_once('/').unwrap_or_default();
+        let (authority, path) = (authority.to_owned(), format!("/{path}healthz"));
+        Ok(Self { connector, name, port, authority, path })
+    }
+
+    async fn check(&self) -> Result<(), Problem> {
         let mut problem = None;
         let tries = async {
             for turn in 0..TRIES {
                 if turn > 0 {
                     tokio::time::sleep(PAUSE).await;
                 }
-                match self.check_once(route).await {
+                match self.check_once().await {
                     Ok(()) => return Ok(()),
                     Err(text) => problem = Some(text),
                 }
@@ -115,22 +122,22 @@ impl Door {
         match tokio::time::timeout(CHECK_TIMEOUT, tries).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(problem.unwrap_or_else(|| {
-                format!("{}healthz gave no answer within {} s", route.path, CHECK_TIMEOUT.as_secs())
+                format!("{} gave no answer within {} s", self.path, CHECK_TIMEOUT.as_secs())
             })),
         }
     }
 
-    async fn check_once(&self, route: &Route) -> Result<(), Problem> {
-        let path = format!("{}healthz", route.path);
-        let (status, _) = get(self.enter().await?, &self.authority, &path).await?;
+    async fn check_once(&self) -> Result<(), Problem> {
+        let path = &self.path;
+        let (status, _) = get(self.enter().await?, &self.authority, path).await?;
         if status != StatusCode::OK {
-            return Err(explain(&path, status));
+            return Err(explain(path, status));
         }
         let url = format!("wss://{}{path}", self.authority);
         match tokio_tungstenite::client_async(url, self.enter().await?).await {
             Ok(_) => Ok(()),
             Err(tungstenite::Error::Http(answer)) => {
-                Err(format!("{} to a websocket handshake", explain(&path, answer.status())))
+                Err(format!("{} to a websocket handshake", explain(path, answer.status())))
             }
             Err(error) => Err(format!("the websocket handshake on {path} failed: {error}")),
         }

@@ -250,6 +250,34 @@ pub(crate) fn port_state(port: Port) -> PortState {
     }
 }
 
+/// Those of `ports` on which others than the processes `ours` listen; `served` is what ours were
+/// told to serve.
+pub(crate) fn held_by_others(ports: &[Port], ours: &[u32], served: &str) -> BTreeSet<Port> {
+    let mut taken: BTreeSet<Port> =
+        ports.iter().copied().filter(|port| port_state(*port) == PortState::Taken).collect();
+    if taken.is_empty() {
+        return taken;
+    }
+    let files: BTreeSet<PathBuf> = ours.iter().flat_map(|pid| open_files(*pid)).collect();
+    let hidden = !ours.is_empty() && files.is_empty();
+    let tables = tables();
+    taken.retain(|port| {
+        // A process with capabilities of its own hides its sockets from its own user.
+        if hidden && listens(served, *port) {
+            return false;
+        }
+        let sockets = tables.iter().flat_map(|table| listeners(table));
+        let mut held = sockets.filter(|(held, _)| *held == port.get());
+        !held.all(|(_, inode)| files.contains(Path::new(&format!("socket:[{inode}]"))))
+    });
+    taken
+}
+
+/// True if a configuration of ours has a server on `port`.
+pub(crate) fn listens(text: &str, port: Port) -> bool {
+    text.contains(&format!(" listen {port} ")) || text.contains(&format!(" listen {port};"))
+}
+
 /// The ports that something listens on, on whichever address.
 pub(crate) fn listening_ports() -> BTreeSet<u16> {
     tables().iter().flat_map(|table| listeners(table)).map(|(port, _)| port).collect()
@@ -362,6 +390,9 @@ mod tests {
         assert_eq!(port_state(port), PortState::Taken);
         assert_eq!(holders(port), [std::process::id()]);
         assert!(listening_ports().contains(&port.get()));
+        let others = |ours: &[u32]| held_by_others(&[port], ours, "");
+        assert_eq!(others(&[]), BTreeSet::from([port]));
+        assert_eq!(others(&[std::process::id()]), BTreeSet::new());
         assert!(describe(&holders(port)).contains(&std::process::id().to_string()));
     }
 }

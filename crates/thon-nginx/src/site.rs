@@ -4,7 +4,6 @@
 //! Not for: files of nginx's and processes; a certificate is read here because its bytes are part
 //! of what is served.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -16,9 +15,10 @@ use serde::Serialize;
 use thon_core::certificate::Trust;
 use thon_core::endpoint::Port;
 use thon_core::name::NodeName;
-use thon_core::proxy::{ProxySite, Route};
+use thon_core::proxy::{Entrance, ProxySite};
 
 use crate::error::NginxError;
+use crate::route::{self, RouteView};
 use crate::settings::Machine;
 
 /// Stands for the fingerprint while the text that it is made of is rendered.
@@ -44,6 +44,8 @@ pub(crate) enum Target<'a> {
         default_http: bool,
         /// The same for the HTTPS port.
         default_https: bool,
+        /// True where nobody else says how long the names of servers may be.
+        names_hash: bool,
     },
 }
 
@@ -57,6 +59,10 @@ pub(crate) struct Rendered {
 }
 
 #[derive(Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a template, not states of something"
+)]
 struct View<'a> {
     node: &'a NodeName,
     id: String,
@@ -67,7 +73,9 @@ struct View<'a> {
     shutdown_timeout: &'static str,
     http_listen: Vec<String>,
     https_listen: Vec<String>,
+    http_names: String,
     server_names: String,
+    names_hash: bool,
     port_suffix: String,
     generation: &'static str,
     root: Option<&'a str>,
@@ -76,6 +84,10 @@ struct View<'a> {
     key: &'a str,
     strict_transport: bool,
     cookie_flags: bool,
+    /// True if some routes are origins of their own.
+    own_origins: bool,
+    /// True if some routes lie below paths of the shared origin.
+    shared_origin: bool,
     shapes: Vec<String>,
     routes: Vec<RouteView<'a>>,
     welcome_page: String,
@@ -85,19 +97,8 @@ struct View<'a> {
     paused_page: String,
 }
 
-#[derive(Serialize)]
-struct RouteView<'a> {
-    name: String,
-    address: &'a str,
-    path: &'a str,
-    bare_path: &'a str,
-    upstream_path: &'a str,
-    /// Which of the shapes its path has, counted from 1.
-    shape: usize,
-    paused: bool,
-}
-
-/// Renders the layout `path`: one server, one location per route. Blocking: reads the certificate.
+/// Renders one server for what all share, one location in it per route below a path, and one server
+/// more per route with an origin of its own. Blocking: reads the certificate.
 pub(crate) fn render(
     node: &NodeName,
     site: &ProxySite,
@@ -108,9 +109,9 @@ pub(crate) fn render(
     let chain = read_certificate(&site.certificate.chain)?;
     let root = site.certificate.root.as_deref().map(read_certificate).transpose()?;
     let root = root.as_deref().map(root_text).transpose()?;
-    let shapes: BTreeSet<String> =
-        site.routes.iter().map(|route| shape(route.path.as_str())).collect();
-    let shapes: Vec<String> = shapes.into_iter().collect();
+    let shapes = route::shapes(&site.routes);
+    let routes = route::views(node, site, &shapes, |port| listen(port, machine.ipv6, None, true))?;
+    let own_origins = routes.iter().filter(|route| route.is_own_origin()).count();
     let view = View {
         node,
         id: id(node),
@@ -120,15 +121,15 @@ pub(crate) fn render(
         },
         worker_user: machine.worker_user.as_deref(),
         open_files: machine.open_files,
-        worker_connections: machine.worker_connections(),
+        worker_connections: connections(machine, site),
         shutdown_timeout: SHUTDOWN_TIMEOUT,
-        http_listen: listen(site.http_port, machine.ipv6, target, false),
-        https_listen: listen(site.https_port, machine.ipv6, target, true),
+        http_listen: listen(site.http_port, machine.ipv6, Some(target), false),
+        https_listen: listen(site.https_port, machine.ipv6, Some(target), true),
+        http_names: http_names(site, target)?,
         server_names: server_names(&site.host, target)?,
-        port_suffix: match site.https_port.get() {
-            443 => String::new(),
-            port => format!(":{port}"),
-        },
+        names_hash: matches!(target, Target::System { names_hash: true, .. })
+            && site.routes.iter().any(|route| matches!(route.entrance, Entrance::Name(_))),
+        port_suffix: port_suffix(site.https_port),
         generation: PENDING,
         root: root.as_deref(),
         acme_webroot: acme_webroot.map(|path| file_path("the ACME folder", path)).transpose()?,
@@ -137,7 +138,9 @@ pub(crate) fn render(
         // A private authority comes and goes with the event; browsers must forget it with it.
         strict_transport: site.certificate.trust == Trust::Public,
         cookie_flags: machine.cookie_flags,
-        routes: routes(node, &site.routes, &shapes)?,
+        own_origins: own_origins > 0,
+        shared_origin: own_origins < routes.len(),
+        routes,
         shapes,
         welcome_page: page(include_str!("../templates/welcome.html")),
         missing_page: page(include_str!("../templates/missing.html")),
@@ -145,10 +148,10 @@ pub(crate) fn render(
         starting_page: page(include_str!("../templates/starting.html")),
         paused_page: page(include_str!("../templates/paused.html")),
     };
-    distinct_ports(site)?;
+    route::distinct_ports(site)?;
     let template = match target {
         Target::Managed { .. } => "managed.conf.j2",
-        Target::System { .. } => "path.conf.j2",
+        Target::System { .. } => "site.conf.j2",
     };
     let text = environment()?.get_template(template)?.render(Serde(&view))? + "\n";
     let generation = fingerprint(&text, &chain);
@@ -159,8 +162,16 @@ fn environment() -> Result<Environment<'static>, NginxError> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_template("path.conf.j2", include_str!("../templates/path.conf.j2"))?;
-    environment.add_template("managed.conf.j2", include_str!("../templates/managed.conf.j2"))?;
+    for (name, text) in [
+        ("managed.conf.j2", include_str!("../templates/managed.conf.j2")),
+        ("site.conf.j2", include_str!("../templates/site.conf.j2")),
+        ("maps.conf.j2", include_str!("../templates/maps.conf.j2")),
+        ("server.conf.j2", include_str!("../templates/server.conf.j2")),
+        ("shared.conf.j2", include_str!("../templates/shared.conf.j2")),
+        ("own.conf.j2", include_str!("../templates/own.conf.j2")),
+    ] {
+        environment.add_template(name, text)?;
+    }
     Ok(environment)
 }
 
@@ -175,10 +186,23 @@ fn fingerprint(text: &str, chain: &[u8]) -> String {
     })
 }
 
-fn listen(port: Port, ipv6: bool, target: Target<'_>, tls: bool) -> Vec<String> {
-    let default = match target {
-        Target::Managed { .. } => true,
-        Target::System { default_http, default_https } => {
+/// Enough for browsers, over and above the sockets that wait for them.
+fn connections(machine: &Machine, site: &ProxySite) -> u64 {
+    let listening = 2 * u64::try_from(site.ports().len()).unwrap_or_default();
+    machine.worker_connections().max(2 * listening)
+}
+
+/// What stands behind the host's name in URLs.
+pub(crate) fn port_suffix(port: Port) -> String {
+    if port.get() == 443 { String::new() } else { format!(":{port}") }
+}
+
+/// The addresses of a server. `site` is there for those that answer for unknown names, where they may.
+fn listen(port: Port, ipv6: bool, site: Option<Target<'_>>, tls: bool) -> Vec<String> {
+    let default = match site {
+        None => false,
+        Some(Target::Managed { .. }) => true,
+        Some(Target::System { default_http, default_https, .. }) => {
             if tls {
                 default_https
             } else {
@@ -201,18 +225,34 @@ fn listen(port: Port, ipv6: bool, target: Target<'_>, tls: bool) -> Vec<String> 
 }
 
 fn server_names(host: &str, target: Target<'_>) -> Result<String, NginxError> {
-    let mut names = match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(address)) => format!("[{address}]"),
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        Err(_) => dns_name(host)?.to_ascii_lowercase(),
-    };
+    let mut names = server_name(host)?;
     if matches!(target, Target::Managed { .. }) {
         names.push_str(" _");
     }
     Ok(names)
 }
 
-fn dns_name(host: &str) -> Result<&str, NginxError> {
+/// A host's name or address as a `Host` header has it.
+pub(crate) fn server_name(host: &str) -> Result<String, NginxError> {
+    Ok(match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => dns_name(host)?.to_ascii_lowercase(),
+    })
+}
+
+/// The names for which plain HTTP is answered: those below the node's own name too, where instances
+/// have some.
+fn http_names(site: &ProxySite, target: Target<'_>) -> Result<String, NginxError> {
+    let mut names = server_names(&site.host, target)?;
+    if site.routes.iter().any(|route| matches!(route.entrance, Entrance::Name(_))) {
+        names.push_str(" *.");
+        names.push_str(&dns_name(&site.host)?.to_ascii_lowercase());
+    }
+    Ok(names)
+}
+
+pub(crate) fn dns_name(host: &str) -> Result<&str, NginxError> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
@@ -243,106 +283,6 @@ fn file_path<'a>(what: &'static str, path: &'a Path) -> Result<&'a str, NginxErr
                       characters",
         }),
     }
-}
-
-/// A path in a URL, as endpoints have it: it starts and ends with a slash.
-fn url_path<'a>(what: &'static str, path: &'a str) -> Result<&'a str, NginxError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_');
-    if path.starts_with('/')
-        && path.ends_with('/')
-        && !path.contains("//")
-        && path.chars().all(plain)
-    {
-        return Ok(path);
-    }
-    Err(NginxError::Value {
-        what,
-        value: path.to_owned(),
-        allowed: "letters, digits, `-`, `_` and single slashes, one at the start and one at the end",
-    })
-}
-
-/// `host:port`, where the host is a name, an IPv4 address or a bracketed IPv6 address.
-fn address(text: &str) -> Result<&str, NginxError> {
-    let legal = text.rsplit_once(':').is_some_and(|(host, port)| {
-        let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => dns_name(host).is_ok(),
-        };
-        host && port.parse::<Port>().is_ok()
-    });
-    if legal {
-        return Ok(text);
-    }
-    Err(NginxError::Value {
-        what: "an upstream address",
-        value: text.to_owned(),
-        allowed: "<host>:<port>, such as 127.0.0.1:52322",
-    })
-}
-
-fn routes<'a>(
-    node: &NodeName,
-    routes: &'a [Route],
-    shapes: &[String],
-) -> Result<Vec<RouteView<'a>>, NginxError> {
-    let mut owners = BTreeMap::new();
-    let mut views = Vec::with_capacity(routes.len());
-    for route in routes {
-        let path = url_path("a public path", route.path.as_str())?;
-        if let Some(first) = owners.insert(path, &route.user) {
-            return Err(NginxError::Clash {
-                what: format!("the path {path}"),
-                first: first.to_string(),
-                second: route.user.to_string(),
-            });
-        }
-        views.push(RouteView {
-            name: upstream_name(path, &route.user.container_name(node)),
-            address: address(&route.upstream.address)?,
-            path,
-            bare_path: path.trim_end_matches('/'),
-            upstream_path: url_path("an upstream path", &route.upstream.path)?,
-            shape: shapes.binary_search(&shape(path)).unwrap_or_default() + 1,
-            paused: route.paused,
-        });
-    }
-    // The order in which routes were found out is no reason for a reload.
-    views.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(views)
-}
-
-/// One-to-one with the user, whose container it names. The path comes first because nginx compares
-/// every name with every other one while it reads: with ten thousand that differ only at their ends
-/// it takes 7.5 s, with as many that differ at once 1.3 s.
-fn upstream_name(path: &str, container: &str) -> String {
-    format!("{}.{container}", path.trim_matches('/').replace('/', "-"))
-}
-
-fn distinct_ports(site: &ProxySite) -> Result<(), NginxError> {
-    if site.https_port != site.http_port {
-        return Ok(());
-    }
-    Err(NginxError::Clash {
-        what: format!("port {}", site.https_port),
-        first: "nginx.https_port".to_owned(),
-        second: "nginx.http_port".to_owned(),
-    })
-}
-
-/// A pattern for all paths that differ from `path` in their numbers only: one pattern for a whole
-/// roster instead of one per user.
-fn shape(path: &str) -> String {
-    let mut shape = String::new();
-    for part in path.split_inclusive('/') {
-        let name = part.trim_end_matches('/');
-        if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-            shape.push_str("[0-9]+/");
-        } else {
-            shape.push_str(part);
-        }
-    }
-    shape
 }
 
 /// A page in one line, as nginx's single quotes take it.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use thon_core::certificate::{Certificate, CertificateChange};
 use thon_core::endpoint::{Endpoint, Upstream};
 use thon_core::name::UserId;
+use thon_core::proxy::Route;
+use thon_core::sandbox::session_cookie;
 
 use super::*;
 
@@ -82,9 +84,11 @@ fn route(group: &str, user: &str, endpoint: &str) -> Route {
     let endpoint: Endpoint = endpoint.parse().unwrap();
     Route {
         user: UserId::new(group.parse().unwrap(), user.parse().unwrap()),
+        entrance: Entrance::Path,
         path: endpoint.public_path(),
         upstream: endpoint.published(),
         paused: false,
+        session_cookie: session_cookie(Some(&format!("of-{user}"))),
     }
 }
 
@@ -107,9 +111,52 @@ fn system_site_on_ports_of_its_own_without_ipv6_beside_another_default() {
         &fixture.site,
         &fixture.machine,
         Some(Path::new("/var/lib/thon/acme")),
-        Target::System { default_http: false, default_https: true },
+        Target::System { default_http: false, default_https: true, names_hash: true },
     );
     insta::assert_snapshot!(fixture.readable(&rendered.unwrap()));
+}
+
+#[test]
+fn managed_configuration_of_two_users_on_ports_of_their_own() {
+    let mut fixture = Fixture::new();
+    for (number, route) in fixture.site.routes.iter_mut().enumerate() {
+        route.entrance = Entrance::Port(port(30_000 + u32::try_from(number).unwrap()));
+    }
+    insta::assert_snapshot!(fixture.text());
+}
+
+#[test]
+fn system_site_with_a_name_for_each_user() {
+    let mut fixture = Fixture::new();
+    fixture.site.host = "Hack.Example.org".to_owned();
+    fixture.site.https_port = port(8443);
+    for route in &mut fixture.site.routes {
+        let name = format!("{}.{}.hack.example.org", route.user.user, route.user.group);
+        route.entrance = Entrance::Name(name);
+    }
+    let target = Target::System { default_http: true, default_https: true, names_hash: true };
+    let rendered =
+        render(&NodeName::default(), &fixture.site, &fixture.machine, None, target).unwrap();
+    insta::assert_snapshot!(fixture.readable(&rendered));
+}
+
+#[test]
+fn every_listening_socket_has_room_among_the_connections() {
+    let mut fixture = Fixture::new();
+    fixture.machine.open_files = 1024;
+    let connections = |fixture: &Fixture| {
+        let text = fixture.text();
+        let (_, rest) = text.split_once("worker_connections ").unwrap();
+        rest.split_once(';').unwrap().0.parse::<usize>().unwrap()
+    };
+    assert_eq!(connections(&fixture), 512);
+    fixture.site.routes = (0..1000)
+        .map(|n| Route {
+            entrance: Entrance::Port(port(30_000 + n)),
+            ..route("all", &format!("user-{n}"), &format!("127.0.0.1:{}", 20_000 + n))
+        })
+        .collect();
+    assert!(connections(&fixture) > fixture.text().matches(" listen ").count());
 }
 
 #[test]
@@ -206,6 +253,17 @@ fn two_routes_on_one_path_are_refused_by_name() {
     fixture.site.routes[1].path = path;
     let error = fixture.managed().unwrap_err().to_string();
     assert!(error.contains("team-a/ada") && error.contains("team-a/bob"), "{error}");
+    for (first, second, words) in [
+        (30_000, 30_000, ["https://203.0.113.7:30000/", "team-a/bob"]),
+        (30_000, 443, ["nginx.https_port", "team-a/bob"]),
+        (80, 30_000, ["nginx.http_port", "team-a/ada"]),
+    ] {
+        let mut fixture = Fixture::new();
+        fixture.site.routes[0].entrance = Entrance::Port(port(first));
+        fixture.site.routes[1].entrance = Entrance::Port(port(second));
+        let error = fixture.managed().unwrap_err().to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
     fixture.site.routes.clear();
     fixture.site.http_port = fixture.site.https_port;
     let error = fixture.managed().unwrap_err().to_string();
@@ -272,13 +330,17 @@ fn hostile() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_value_breaks_out(host in hostile(), address in hostile(), path in hostile(), key in hostile()) {
+    fn no_value_breaks_out(
+        host in hostile(), address in hostile(), path in hostile(), key in hostile(),
+    ) {
         let fixture = Fixture::new();
         let expected = structure(&fixture.managed().unwrap().text);
         // Each by itself, so that one refusal doesn't hide another value.
-        for change in 0..4 {
+        for change in 0..6 {
             let mut fixture = Fixture::new();
             match change {
+                4 => fixture.site.routes[0].session_cookie.clone_from(&address),
+                5 => fixture.site.routes[0].entrance = Entrance::Name(host.clone()),
                 0 => fixture.site.host.clone_from(&host),
                 1 => fixture.site.routes[0].upstream.address.clone_from(&address),
                 2 => {
@@ -287,7 +349,10 @@ proptest! {
                 }
                 _ => fixture.site.certificate.key = PathBuf::from(format!("/tls/{key}")),
             }
-            if let Ok(rendered) = fixture.managed() {
+            if let Ok(rendered) = fixture.managed()
+                // A server more is what a name of its own is for.
+                && change != 5
+            {
                 prop_assert_eq!(structure(&rendered.text), expected);
             }
         }

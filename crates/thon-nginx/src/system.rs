@@ -29,6 +29,10 @@ pub(crate) const MODE: &str = "system";
 /// The pid file of Debian's and Ubuntu's nginx, where `nginx.conf` doesn't name one.
 const USUAL_PID: &str = "/run/nginx.pid";
 
+/// The directive without which nginx takes no name of more than about fifty characters; it may be
+/// said once.
+const NAMES_HASH: &str = "server_names_hash_bucket_size";
+
 /// What the system's main configuration says. Blocking to make.
 #[derive(Debug, Clone)]
 struct Main {
@@ -98,6 +102,8 @@ struct Surroundings {
     /// True where nobody else claims the requests for unknown names.
     default_http: bool,
     default_https: bool,
+    /// True where nobody else says how long the names of servers may be.
+    names_hash: bool,
     /// The distribution's default site, where it is in our way.
     default_site: Option<RemovedLink>,
     /// Our file for the main context, where the directive in it isn't set elsewhere.
@@ -110,11 +116,13 @@ impl Surroundings {
         let default_site = default_site(settings, ports);
         let enabled = settings.system_conf.join("sites-enabled");
         let mut claimed = scan::default_ports(&main.text);
+        let mut names_hash = scan::argument(&main.text, NAMES_HASH).is_none();
         for (path, text) in
             texts(&enabled)?.into_iter().chain(texts(&settings.system_conf.join("conf.d"))?)
         {
             let replaced = default_site.as_ref().is_some_and(|site| site.link == path);
             if !replaced && path != settings.enabled() {
+                names_hash &= scan::argument(&text, NAMES_HASH).is_none();
                 claimed.extend(scan::default_ports(&text));
             }
         }
@@ -129,6 +137,7 @@ impl Surroundings {
         Ok(Self {
             default_http: !claimed.contains(&ports[0]),
             default_https: !claimed.contains(&ports[1]),
+            names_hash,
             default_site,
             main_file: (possible && !set).then_some(ours),
         })
@@ -248,7 +257,8 @@ pub(crate) async fn apply(turn: &Turn) -> Result<ProxyChange, NginxError> {
         Ok((main, around))
     })
     .await?;
-    let rendered = turn.render_system(around.default_http, around.default_https).await?;
+    let rendered =
+        turn.render_system(around.default_http, around.default_https, around.names_hash).await?;
     let wanted = Arc::new(wanted(&turn.settings, &rendered.text, &around));
 
     let (settings, look, entries) = (Arc::clone(&turn.settings), main.clone(), Arc::clone(&wanted));

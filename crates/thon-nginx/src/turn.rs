@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::error::NginxError;
 use crate::files;
 use crate::probe;
-use crate::process::{self, Master, PortState, Program};
+use crate::process::{self, Master, Program};
 use crate::settings::{Machine, NginxSettings};
 use crate::site::{self, Rendered, Target};
 
@@ -64,10 +64,11 @@ impl Turn {
         &self,
         default_http: bool,
         default_https: bool,
+        names_hash: bool,
     ) -> Result<Rendered, NginxError> {
         let (settings, site, machine) = self.shared();
         blocking(move || {
-            let target = Target::System { default_http, default_https };
+            let target = Target::System { default_http, default_https, names_hash };
             site::render(&settings.node, &site, &machine, settings.acme_webroot.as_deref(), target)
         })
         .await
@@ -89,12 +90,12 @@ impl Turn {
         ours: Vec<u32>,
         present: Option<String>,
     ) -> Result<(), NginxError> {
-        let ports = [self.site.https_port, self.site.http_port];
+        let ports: Vec<Port> = self.site.ports().into_iter().collect();
         blocking(move || {
-            for port in ports {
-                look_at_port(port, &ours, present.as_deref())?;
-            }
-            Ok(())
+            let taken = process::held_by_others(&ports, &ours, present.as_deref().unwrap_or(""));
+            let Some(port) = taken.first().copied() else { return Ok(()) };
+            let holder = process::describe(&process::holders(port));
+            Err(NginxError::PortTaken { port, holder })
         })
         .await
     }
@@ -222,16 +223,9 @@ fn authority(site: &ProxySite) -> String {
     }
 }
 
-fn look_at_port(port: Port, ours: &[u32], present: Option<&str>) -> Result<(), NginxError> {
-    match port_holder(port, ours, present) {
-        PortHolder::Other(holder) => Err(NginxError::PortTaken { port, holder }),
-        PortHolder::Nobody | PortHolder::Ours => Ok(()),
-    }
-}
-
 /// Who has `port`. Blocking.
 pub(crate) fn port_holder(port: Port, ours: &[u32], present: Option<&str>) -> PortHolder {
-    if process::port_state(port) != PortState::Taken {
+    if process::port_state(port) != process::PortState::Taken {
         return PortHolder::Nobody;
     }
     let holders = process::holders(port);
@@ -239,10 +233,10 @@ pub(crate) fn port_holder(port: Port, ours: &[u32], present: Option<&str>) -> Po
         return PortHolder::Ours;
     }
     // A process with capabilities of its own hides its sockets from its own user.
-    let listens = |text: &str| {
-        text.contains(&format!(" listen {port} ")) || text.contains(&format!(" listen {port};"))
-    };
-    if holders.is_empty() && !ours.is_empty() && present.is_some_and(listens) {
+    if holders.is_empty()
+        && !ours.is_empty()
+        && present.is_some_and(|text| process::listens(text, port))
+    {
         return PortHolder::Ours;
     }
     PortHolder::Other(process::describe(&holders))

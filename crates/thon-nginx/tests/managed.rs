@@ -301,17 +301,20 @@ async fn a_cookie_that_asks_for_all_memory_does_not_reach_the_instance() {
     let get = async |cookie: &str| {
         stage.get_with(route.path.as_str(), &[("cookie", cookie)]).await.status
     };
-    let own = "code-server-session=%24argon2id%24v%3D19%24m%3D65536%2Ct%3D3%2Cp%3D4%24abc%24def";
+    let own =
+        "code-server-session-of-ada=%24argon2id%24v%3D19%24m%3D65536%2Ct%3D3%2Cp%3D4%24abc%24def";
     assert_eq!(get(own).await, 200);
     assert_eq!(get(&format!("theme=dark; {own}; a=b")).await, 200);
     assert_eq!(get("theme=dark").await, 200);
+    // One that isn't this instance's doesn't get there at all.
+    assert_eq!(get("code-server-session=x").await, 200);
     for forged in [
         own.replace("65536", "1000000"),
         own.replace("t%3D3", "t%3D20"),
         own.replace("%24", "$").replace("m%3D65536", "m=999999"),
         own.replace("argon2id", "argon2i"),
-        format!("{own}; code-server-session=x"),
-        "code-server-session=\"%24argon2id%24v%3D19%24m%3D1000000\"".to_owned(),
+        "code-server-session-of-ada=x".to_owned(),
+        "code-server-session-of-ada=\"%24argon2id%24v%3D19%24m%3D1000000\"".to_owned(),
     ] {
         assert_eq!(get(&forged).await, 400, "{forged}");
     }

@@ -193,6 +193,41 @@ async fn a_wildcard_is_used_when_it_is_there_and_never_asked_for() {
     assert_eq!(certificate.change, CertificateChange::Reused);
 }
 
+/// The layout `subdomain`: a public authority is asked for every name, and again for a newcomer's.
+#[tokio::test]
+async fn everyone_s_name_is_asked_for_and_a_newcomer_is_a_new_certificate() {
+    let node = Node::new();
+    let everyone = |users: &[&str]| {
+        let below = users.iter().map(|user| format!("{user}.alpha.{DOMAIN}"));
+        names(DOMAIN).with(below)
+    };
+    let asked_for = |call: &[String]| {
+        let mut asked: Vec<String> = call
+            .windows(2)
+            .filter(|pair| pair[0] == "--domain")
+            .map(|pair| pair[1].clone())
+            .collect();
+        asked.sort();
+        asked
+    };
+    let (ada, bob) = (format!("ada.alpha.{DOMAIN}"), format!("bob.alpha.{DOMAIN}"));
+    node.answer_with(&[DOMAIN, &ada], SystemTime::now(), DAY * 90);
+    let first = certbot(&node).ensure(&everyone(&["ada"])).await.unwrap();
+    assert_eq!(first.change, CertificateChange::Issued);
+    assert_eq!(asked_for(&recorded(&node)[0]), [ada.as_str(), DOMAIN]);
+    let same = certbot(&node).ensure(&everyone(&["ada"])).await.unwrap();
+    assert_eq!((same.change, recorded(&node).len()), (CertificateChange::Reused, 1));
+
+    node.answer_with(&[DOMAIN, &ada, &bob], SystemTime::now(), DAY * 90);
+    certbot(&node).ensure(&everyone(&["ada", "bob"])).await.unwrap();
+    let calls = recorded(&node);
+    assert_eq!(calls.len(), 2);
+    assert_eq!(asked_for(&calls[1]), [ada.as_str(), bob.as_str(), DOMAIN]);
+    // Whoever leaves costs no certificate.
+    let less = certbot(&node).ensure(&everyone(&["bob"])).await.unwrap();
+    assert_eq!((less.change, recorded(&node).len()), (CertificateChange::Reused, 2));
+}
+
 #[tokio::test]
 async fn without_a_domain_there_is_nothing_to_ask_for() {
     let node = Node::new();

@@ -13,6 +13,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use thon_core::adapter::CertificateProvider;
 use thon_core::certificate::{Certificate, CertificateNames};
+use thon_core::config::Layout;
+use thon_core::layout::{Coverage, certificate_names};
+use thon_core::name::UserId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -82,5 +85,34 @@ async fn who_imported_the_root_gets_in_under_every_name_and_nobody_else() {
         }
         let refused = greeting(&server, &client(None), "hack.example.org").await.unwrap_err();
         assert!(refused.to_string().contains("UnknownIssuer"), "{provider}: {refused}");
+    }
+}
+
+/// The layout `subdomain`: one certificate for the names of all, by wildcards or spelled out, and a
+/// wildcard has room for a newcomer of its group.
+#[tokio::test]
+async fn everyone_is_found_under_a_name_of_their_own_with_one_certificate() {
+    const DOMAIN: &str = "hack.example.org";
+    let users: [UserId; 3] =
+        ["alpha/ada", "alpha/bob", "beta/ada"].map(|user| user.parse().unwrap());
+    for provider in OWN {
+        for coverage in [Coverage::Wildcards, Coverage::Exact] {
+            let node = Node::new();
+            let below = certificate_names(Layout::Subdomain, &users, DOMAIN, coverage);
+            let names = CertificateNames::for_node(DOMAIN, None).with(below);
+            let certificate = node.tls(provider).ensure(&names).await.unwrap();
+            let server = server(&certificate);
+            let client = client(certificate.root.as_deref());
+            let accepted = async |name: &str| greeting(&server, &client, name).await.is_ok();
+            for name in ["ada.alpha", "bob.alpha", "ada.beta"] {
+                assert!(accepted(&format!("{name}.{DOMAIN}")).await, "{provider}, {name}");
+            }
+            assert!(accepted(DOMAIN).await, "{provider}");
+            let newcomer = accepted(&format!("carol.alpha.{DOMAIN}")).await;
+            assert_eq!(newcomer, coverage == Coverage::Wildcards, "{provider}");
+            for stranger in ["ada.gamma", "alpha", "x.ada.alpha"] {
+                assert!(!accepted(&format!("{stranger}.{DOMAIN}")).await, "{provider}, {stranger}");
+            }
+        }
     }
 }

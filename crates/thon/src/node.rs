@@ -13,6 +13,7 @@ use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
+use thon_core::layout::{Coverage, certificate_names};
 use thon_core::lifecycle::Change;
 use thon_core::log::LogRequest;
 use thon_core::name::UserId;
@@ -21,7 +22,7 @@ use thon_core::orchestrator::{
     RunRequest, SiteSettings, UserFailure,
 };
 use thon_core::port::PortRanges;
-use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck};
+use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck, base_url};
 use thon_core::sandbox::{HOME, InjectedFile};
 use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceMode};
@@ -77,9 +78,12 @@ impl Node {
         let keeper = DockerWorkspaces::new(docker.clone(), image, workspace_mode(&config)?);
         let public = public_host(&config);
         let names = CertificateNames::for_node(&public, config.external_ip);
+        let everyone: Vec<UserId> = config.groups.users().map(|(user, _)| user).collect();
+        let below = certificate_names(config.nginx.layout, &everyone, &public, coverage(&config));
         let proxy = Arc::new(NginxProxy::new(nginx_settings(&config, &home)));
         let certificates = Arc::new(Tls::new(tls_settings(&config, &home), clock));
         let settings = node_settings(&config, public, names.clone())?;
+        let names = names.with(below);
         let adapters = Adapters {
             runtime: docker.clone(),
             proxy: proxy.clone(),
@@ -227,6 +231,13 @@ impl Node {
         &self.names
     }
 
+    /// The URL of what all participants share: the page that greets them and `/ca.crt`; without a
+    /// slash at its end.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        base_url(&self.names.primary, self.config.nginx.https_port)
+    }
+
     /// The certificate that is there now.
     pub async fn certificate(&self) -> Result<Option<Certificate>, Error> {
         Ok(self.certificates.current(&self.names).await?)
@@ -369,7 +380,10 @@ fn node_settings(
         host,
         https_port: config.nginx.https_port,
         http_port: config.nginx.http_port,
+        layout: config.nginx.layout,
+        instance_ports: config.nginx.instance_ports.numbers(),
         names,
+        coverage: coverage(config),
     });
     Ok(NodeSettings {
         node: config.node.clone(),
@@ -395,6 +409,11 @@ fn node_settings(
         ready_timeout: Duration::from_secs(sandbox.ready_timeout_seconds.into()),
         site,
     })
+}
+
+/// How the certificate covers the names of instances, where they have some.
+fn coverage(config: &Config) -> Coverage {
+    Coverage::by(config.nginx.ssl_provider, config.groups.user_count())
 }
 
 fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {

@@ -40,6 +40,8 @@ struct StoredSeat {
     code_port: Port,
     host_port: Port,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_port: Option<Port>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     password: Option<StoredPassword>,
     /// Seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +94,7 @@ impl FileStore {
                 user: stored.user,
                 code_port: stored.code_port,
                 host_port: stored.host_port,
+                public_port: stored.public_port,
                 password: stored.password.map(|password| Password {
                     secret: Secret::new(password.secret),
                     hash: Secret::new(password.hash),
@@ -112,6 +115,7 @@ impl FileStore {
                 user: seat.user.clone(),
                 code_port: seat.code_port,
                 host_port: seat.host_port,
+                public_port: seat.public_port,
                 password: seat.password.as_ref().map(|password| StoredPassword {
                     secret: password.secret.reveal().to_owned(),
                     hash: password.hash.reveal().to_owned(),

@@ -226,12 +226,11 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
     }
     let trusted = |certificate: &Certificate| certificate.trust == Trust::Public;
     if report.proxy_failure.is_none() && report.certificate.as_ref().is_some_and(|c| !trusted(c)) {
-        let base = report.instances.iter().find_map(|i| i.url.as_deref()).and_then(origin);
         output.note(&format!(
             "\nBrowsers don't trust this certificate yet, and VS Code's web views (Markdown \
              preview, notebooks) fail without trust. Participants import {}/ca.crt once; `thon tls \
              ca` tells how.",
-            base.unwrap_or("https://<this machine>")
+            node.base_url()
         ));
     }
     let config = node.config();
@@ -249,13 +248,6 @@ fn explain(node: &Node, report: &RunReport, context: &Context) {
     if let Some(failure) = &report.proxy_failure {
         output.error(&failure.to_string(), 1);
     }
-}
-
-/// `https://host:port` of a URL.
-fn origin(url: &str) -> Option<&str> {
-    let host = url.strip_prefix("https://")?;
-    let end = host.find('/').map_or(url.len(), |slash| slash + "https://".len());
-    Some(&url[..end])
 }
 
 /// Waits for Ctrl-C, a termination or the end of the time, and stops what this run started.
@@ -293,13 +285,6 @@ async fn stay(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_origin_of_a_url_keeps_its_port() {
-        assert_eq!(origin("https://203.0.113.7/20000/proxy/8443/"), Some("https://203.0.113.7"));
-        assert_eq!(origin("https://h:8444/x/"), Some("https://h:8444"));
-        assert_eq!(origin("http://127.0.0.1:1/"), None);
-    }
 
     #[test]
     fn a_long_list_is_counted() {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use thirtyfour::prelude::*;
 
 use crate::machine::Machine;
+use crate::support::DOMAIN;
 
 /// How long anything on a page may take; never waited for in full when all is well.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -65,6 +66,9 @@ impl Browser {
         for flag in FLAGS {
             capabilities.add_arg(flag).unwrap();
         }
+        // The names of nodes are known to nobody else.
+        let names = format!("--host-resolver-rules=MAP *.{DOMAIN} {}", machine.node_address());
+        capabilities.add_arg(&names).unwrap();
         let profile = home.path().join("profile");
         capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();
         machine.settled().await;

@@ -91,6 +91,14 @@ impl Machine {
         }
     }
 
+    /// The address at which nodes of this machine are reached from that one.
+    pub(crate) fn node_address(&self) -> Ipv4Addr {
+        match self {
+            Self::Apart { host, .. } => *host,
+            Self::Here => Ipv4Addr::LOCALHOST,
+        }
+    }
+
     /// Waits until no address of that machine is about to come up.
     pub(crate) async fn settled(&self) {
         let Self::Here = self else { return };

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod machine;
+mod origins;
 #[path = "../support/mod.rs"]
 mod support;
 mod team;

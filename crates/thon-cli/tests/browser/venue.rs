@@ -35,6 +35,12 @@ impl Venue {
         (Self { machine, node, root, _turn: turn }, everyone)
     }
 
+    /// Moves the node, with these groups, to another layout and returns everyone in it.
+    pub(crate) fn lay_out(&self, layout: &str, groups: &str) -> Vec<Instance> {
+        self.node.write_config(&self.node.laid_out(groups, "bridge", layout));
+        self.node.run()
+    }
+
     /// A browser of someone who has imported the root certificate.
     pub(crate) async fn browser(&self) -> Browser {
         Browser::start(&self.machine, Some(&self.root)).await

@@ -72,7 +72,7 @@ fn passwords_open_what_they_should(web: &Web, all: &[Instance]) {
     has(
         cookie,
         &[
-            "code-server-session=",
+            "code-server-session-",
             &format!("Path={};", one.path().trim_end_matches('/')),
             "Secure",
             "HttpOnly",

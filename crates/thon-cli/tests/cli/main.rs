@@ -40,6 +40,7 @@ mod event;
 mod faults;
 mod follow;
 mod fulldisk;
+mod layouts;
 mod lifecycle;
 mod lifetime;
 mod limits;

@@ -4,7 +4,7 @@
 //! Not for: what a page looks like; the target `browser` has a real one.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{
+    self, ClientRequestBuilder, HandshakeError, Message, WebSocket,
+};
 
 /// A connection that says nothing for so long is given up.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -86,9 +88,24 @@ impl Web {
 
     /// Opens a socket to `url`, as `https://…`.
     pub(crate) fn websocket(&self, url: &str) -> Socket {
+        self.knock(url, &[]).unwrap_or_else(|status| panic!("{url}: {status}"))
+    }
+
+    /// The same with further headers; the status of what was answered instead, where it was refused.
+    pub(crate) fn knock(&self, url: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
         let url = url.replacen("https://", "wss://", 1);
-        let (socket, _) = tungstenite::client(&url, self.connect(&Place::of(&url))).unwrap();
-        Socket(socket)
+        let stream = self.connect(&Place::of(&url));
+        let mut request = ClientRequestBuilder::new(url.parse().unwrap());
+        for (name, value) in headers {
+            request = request.with_header(*name, *value);
+        }
+        match tungstenite::client(request, stream) {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(HandshakeError::Failure(tungstenite::Error::Http(answer))) => {
+                Err(answer.status().as_u16())
+            }
+            Err(error) => panic!("{url}: {error}"),
+        }
     }
 
     fn connect(&self, place: &Place<'_>) -> Tls {
@@ -124,8 +141,10 @@ impl<'u> Place<'u> {
         Self { host, port: port.parse().unwrap(), path }
     }
 
+    /// Names are this machine's, whatever they are.
     fn dial(&self) -> TcpStream {
-        let stream = TcpStream::connect((self.host, self.port)).unwrap();
+        let address = self.host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let stream = TcpStream::connect((address, self.port)).unwrap();
         stream.set_read_timeout(Some(SILENCE)).unwrap();
         stream
     }

@@ -34,6 +34,12 @@ pub(crate) use ports::Ports;
 const PASSED_ON: [&str; 6] =
     ["PATH", "DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "LANG", "TMPDIR"];
 
+/// The domain of nodes in the layout `subdomain`; names below `test` are nobody's (RFC 6761).
+pub(crate) const DOMAIN: &str = "hack.test";
+
+/// How many ports of a node in a layout are the sandboxes' own; the rest are the public ones.
+pub(crate) const PORTS_INSIDE: u16 = 8;
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The image that sandboxes are made from.
@@ -162,6 +168,21 @@ impl Node {
             address = self.address,
             image = image(),
         )
+    }
+
+    /// The same in a network mode and a layout: a few ports for sandboxes, and as many public ones
+    /// behind them.
+    pub(crate) fn laid_out(&self, groups: &str, mode: &str, layout: &str) -> String {
+        let Ports { first, last, .. } = self.ports;
+        let public = first + PORTS_INSIDE;
+        let domain = if layout == "subdomain" { DOMAIN } else { "\"\"" };
+        let sandbox = format!("  network_mode: {mode}\n  starting_port: {first}\n");
+        let nginx =
+            format!("  layout: {layout}\n  instance_ports: {public}-{last}\n  domain: {domain}\n");
+        self.config_text(groups)
+            .replace(&format!("{first}-{last}"), &format!("{first}-{}", public - 1))
+            .replace("sandbox:\n", &format!("sandbox:\n{sandbox}"))
+            .replace("nginx:\n", &format!("nginx:\n{nginx}"))
     }
 
     /// Writes the usual configuration with these groups.

@@ -96,6 +96,14 @@ choice! {
     }
 }
 
+impl Layout {
+    /// True if all participants' editors are of one origin to browsers.
+    #[must_use]
+    pub const fn shares_origin(self) -> bool {
+        matches!(self, Self::Path)
+    }
+}
+
 choice! {
     /// What becomes of an instance that nobody uses.
     pub enum IdleAction {

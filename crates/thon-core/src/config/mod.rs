@@ -17,6 +17,7 @@ mod schema_ai;
 pub(crate) mod suggest;
 pub(crate) mod types;
 mod validate;
+mod validate_layout;
 mod write;
 
 pub use choices::{

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::choices::{Layout, SslProvider};
 use super::error::{Problem, Severity};
@@ -14,7 +15,7 @@ use crate::endpoint::{NetworkMode, Port};
 
 /// Where Linux begins to hand out ports to outgoing connections
 /// (`net.ipv4.ip_local_port_range`, its default).
-const EPHEMERAL: u16 = 32_768;
+pub(super) const EPHEMERAL: u16 = 32_768;
 
 /// The shortest secret that sessions are signed with, in characters: 32 of them, even from a small
 /// alphabet, are beyond guessing.
@@ -22,7 +23,7 @@ const MIN_SESSION_SECRET: usize = 32;
 
 /// Problems as they are found.
 #[derive(Default)]
-struct Findings(Vec<Problem>);
+pub(super) struct Findings(Vec<Problem>);
 
 impl Findings {
     fn add(
@@ -36,11 +37,16 @@ impl Findings {
         self.0.push(Problem { severity, key, problem, fix });
     }
 
-    fn error(&mut self, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn error(&mut self, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
         self.add(Severity::Error, key, problem, fix);
     }
 
-    fn warning(&mut self, key: &str, problem: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn warning(
+        &mut self,
+        key: &str,
+        problem: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         self.add(Severity::Warning, key, problem, fix);
     }
 }
@@ -53,6 +59,7 @@ impl Config {
         self.check_roster(&mut findings);
         self.check_not_yet(&mut findings);
         self.check_ports(&mut findings);
+        self.check_layout(&mut findings);
         self.check_certificate(&mut findings);
         self.check_models(&mut findings);
         self.check_access(&mut findings);
@@ -74,9 +81,8 @@ impl Config {
                 "leave it for a later version, or set it to false",
             );
         }
-        let (sandbox, nginx) = (&self.sandbox, &self.nginx);
+        let sandbox = &self.sandbox;
         let keys = [
-            ("nginx.layout", nginx.layout != Layout::Path),
             ("sandbox.internet", !sandbox.internet),
             ("sandbox.host_services", sandbox.host_services != PortList::default()),
         ];
@@ -189,20 +195,28 @@ impl Config {
             }
         }
         let (range_key, range) = self.sandbox_ports();
+        let mut ranges = vec![(range_key, range, "the sandboxes")];
+        if let Some(public) = self.public_ports() {
+            ranges.push(("nginx.instance_ports", public, "the instances in layout port"));
+        }
         for (key, port) in listeners {
-            if range.contains(&usize::from(port.get())) {
-                let (first, last) = (range.start(), range.end());
-                findings.error(
-                    key,
-                    format!("port {port} is among those of the sandboxes, {first} to {last} ({range_key})"),
-                    "move one of them",
-                );
+            for (range_key, range, whose) in &ranges {
+                if range.contains(&usize::from(port.get())) {
+                    let (first, last) = (range.start(), range.end());
+                    findings.error(
+                        key,
+                        format!(
+                            "port {port} is among those of {whose}, {first} to {last} ({range_key})"
+                        ),
+                        "move one of them",
+                    );
+                }
             }
         }
     }
 
     /// The ports of this machine that sandboxes take, with the key that decides.
-    fn sandbox_ports(&self) -> (&'static str, std::ops::RangeInclusive<usize>) {
+    pub(super) fn sandbox_ports(&self) -> (&'static str, RangeInclusive<usize>) {
         let sandbox = &self.sandbox;
         match sandbox.network_mode {
             NetworkMode::Bridge => {
@@ -220,6 +234,13 @@ impl Config {
                 )
             }
         }
+    }
+
+    /// The ports on which instances are found in public, where each has one.
+    pub(super) fn public_ports(&self) -> Option<RangeInclusive<usize>> {
+        let range = self.nginx.instance_ports;
+        (self.nginx.enabled && self.nginx.layout == Layout::Port)
+            .then(|| usize::from(range.first().get())..=usize::from(range.last().get()))
     }
 
     fn check_certificate(&self, findings: &mut Findings) {
@@ -422,7 +443,6 @@ mod tests {
     #[test]
     fn what_is_not_enforced_yet_is_said() {
         for (text, key) in [
-            ("nginx: {layout: port}\ngroups: {a: [x]}", "nginx.layout"),
             ("sandbox: {internet: false}\ngroups: {a: [x]}", "sandbox.internet"),
             ("sandbox: {host_services: [8000]}\ngroups: {a: [x]}", "sandbox.host_services"),
             ("groups: {a: {internet: false, users: [x]}}", "groups.a.internet"),

@@ -193,11 +193,13 @@ impl Orchestrator {
             return;
         }
         let served = async {
-            let certificate = self.present_certificate().await?;
             let observed = self.adapters.runtime.observe().await?;
+            let users: Vec<UserId> = observed.iter().map(|sandbox| sandbox.user.clone()).collect();
+            let seats = self.seats_to_serve(&observed, &users).await?;
+            let certificate = self.present_certificate(&users).await?;
             let reached: &[UserId] =
                 if change.goal() == InstanceState::Running { &report.changed } else { &[] };
-            Ok(self.serve(certificate.as_ref(), &observed, reached).await)
+            Ok::<_, RunError>(self.serve(certificate.as_ref(), &observed, &seats, reached).await)
         };
         match served.await {
             Ok((proxy_change, proxy_failure, checks)) => {
@@ -206,8 +208,20 @@ impl Orchestrator {
                 let broken = checks.iter().filter_map(|c| Some((&c.user, c.problem.as_ref()?)));
                 report.failures.extend(broken.map(|(user, problem)| unreachable(user, problem)));
             }
-            Err(failure) => report.proxy_failure = Some(failure),
+            Err(error) => report.proxy_failure = Some(unserved(error)),
         }
+    }
+}
+
+fn unserved(error: RunError) -> Failure {
+    match error {
+        RunError::Adapter(failure) => failure,
+        RunError::Ports(error) => Failure::new(
+            FailureKind::Conflict,
+            "giving everyone a public port",
+            error.to_string(),
+            "widen nginx.instance_ports",
+        ),
     }
 }
 

@@ -10,10 +10,13 @@ mod follow;
 mod launch;
 mod lifecycle;
 mod prepare;
+mod public;
+mod serve;
 mod view;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,16 +35,18 @@ use crate::adapter::{
     CertificateProvider, Entropy, Failure, FailureKind, PasswordHasher, ReverseProxy,
     SandboxRuntime, Store,
 };
-use crate::certificate::{Certificate, CertificateChange, CertificateNames};
+use crate::certificate::{Certificate, CertificateNames};
+use crate::config::Layout;
 use crate::endpoint::{NetworkMode, Port};
 use crate::event::{Event, EventStream};
 use crate::image::ImageRef;
 use crate::instance::InstanceState;
+use crate::layout::Coverage;
 use crate::limits::Limits;
 use crate::name::{GroupName, NodeName, UserId};
 use crate::plan::{Action, Plan};
 use crate::port::{PortError, PortRanges};
-use crate::proxy::{ProxyChange, ProxySite, Route, RouteCheck};
+use crate::proxy::ProxyChange;
 use crate::roster::GroupRules;
 use crate::sandbox::{Health, InjectedFile, ObservedSandbox, Phase, SandboxId};
 use crate::workspace::WorkspaceMode;
@@ -91,8 +96,14 @@ pub struct SiteSettings {
     pub https_port: Port,
     /// The port for plain HTTP.
     pub http_port: Port,
-    /// What the certificate must cover.
+    /// How instances are laid out in public.
+    pub layout: Layout,
+    /// Where the TLS ports of the layout `port` come from.
+    pub instance_ports: RangeInclusive<u16>,
+    /// What the certificate must cover, whoever takes part.
     pub names: CertificateNames,
+    /// How it covers the names of instances.
+    pub coverage: Coverage,
 }
 
 /// The adapters that an orchestrator works with.
@@ -209,7 +220,8 @@ impl Orchestrator {
         prepared.give_ends(&request.selected, request.lifetime, self.events.now());
         self.adapters.store.save_seats(&prepared.seats()).await?;
         self.events.emit(Event::Planned { summary: prepared.plan.summary() });
-        let certificate = self.certificate().await?;
+        let users = request.roster.iter().chain(prepared.plan.actions.iter().map(Action::user));
+        let certificate = self.certificate(users).await?;
         let mut failures = self.make_workspaces(&prepared).await;
         self.make_ready(&prepared.plan).await?;
         self.say_disk_guard(&prepared.plan).await;
@@ -220,7 +232,7 @@ impl Orchestrator {
         let spaces = self.disk_spaces(&observed).await;
         self.say_disk_pressing(&observed, &spaces);
         let (proxy_change, proxy_failure, checks) =
-            self.serve(certificate.as_ref(), &observed, &request.selected).await;
+            self.serve(certificate.as_ref(), &observed, &prepared.seats, &request.selected).await;
         let healthy = launched.healthy;
         let mut instances = Vec::with_capacity(request.selected.len());
         for user in &request.selected {
@@ -282,15 +294,6 @@ impl Orchestrator {
         let status = self.adapters.proxy.status().await;
         self.settings.site.is_some()
             && status.is_ok_and(|status| status.running && status.routes.is_some())
-    }
-
-    /// Writes the proxy's routes anew from what runs.
-    pub async fn sync_proxy(&self) -> Result<(Option<ProxyChange>, Vec<RouteCheck>), RunError> {
-        let certificate = self.certificate().await?;
-        let observed = self.adapters.runtime.observe().await?;
-        let users: Vec<UserId> = observed.iter().map(|sandbox| sandbox.user.clone()).collect();
-        let (change, failure, checks) = self.serve(certificate.as_ref(), &observed, &users).await;
-        failure.map_or(Ok((change, checks)), |failure| Err(failure.into()))
     }
 
     /// Stops the sandboxes of `users`, or everyone's; with `remove` they are taken away as well.
@@ -368,34 +371,6 @@ impl Orchestrator {
         result
     }
 
-    /// The certificate that is served now, without a word; one is made only where there is none.
-    async fn present_certificate(&self) -> Result<Option<Certificate>, Failure> {
-        let Some(site) = &self.settings.site else { return Ok(None) };
-        match self.adapters.certificates.current(&site.names).await? {
-            Some(certificate) => Ok(Some(certificate)),
-            None => self.certificate().await,
-        }
-    }
-
-    /// The certificate, before anything is made that would need it.
-    async fn certificate(&self) -> Result<Option<Certificate>, Failure> {
-        let Some(site) = &self.settings.site else { return Ok(None) };
-        let step = "certificate".to_owned();
-        self.events.emit(Event::StepStarted {
-            step: step.clone(),
-            text: format!("looking for one for {}", site.host),
-        });
-        let certificate = self.adapters.certificates.ensure(&site.names).await?;
-        let text = match certificate.change {
-            CertificateChange::Reused => {
-                format!("the one by {} is still good", certificate.provider)
-            }
-            change => format!("{change} by {}", certificate.provider),
-        };
-        self.events.emit(Event::StepFinished { step, text });
-        Ok(Some(certificate))
-    }
-
     /// Workspaces for everyone that the run is about, also for those who have no sandbox yet.
     async fn make_workspaces(&self, prepared: &Prepared) -> Vec<UserFailure> {
         let gate = Arc::new(Semaphore::new(QUESTIONS));
@@ -440,44 +415,6 @@ impl Orchestrator {
         self.adapters.runtime.prepare().await
     }
 
-    /// Applies the routes of everything that is there and checks those of `users`.
-    async fn serve(
-        &self,
-        certificate: Option<&Certificate>,
-        observed: &[ObservedSandbox],
-        users: &[UserId],
-    ) -> (Option<ProxyChange>, Option<Failure>, Vec<RouteCheck>) {
-        let (Some(site), Some(certificate)) = (&self.settings.site, certificate) else {
-            return (None, None, Vec::new());
-        };
-        let site = ProxySite {
-            host: site.host.clone(),
-            https_port: site.https_port,
-            http_port: site.http_port,
-            certificate: certificate.clone(),
-            routes: routes(observed),
-        };
-        let change = match self.adapters.proxy.apply(&site).await {
-            Ok(change) => change,
-            Err(failure) => return (None, Some(failure), Vec::new()),
-        };
-        self.events.emit(Event::ProxyApplied { change, routes: site.routes.len() });
-        let running: Vec<UserId> = observed
-            .iter()
-            .filter(|sandbox| sandbox.phase == Phase::Running && users.contains(&sandbox.user))
-            .map(|sandbox| sandbox.user.clone())
-            .collect();
-        match self.adapters.proxy.check(&site, &running).await {
-            Ok(checks) => {
-                for RouteCheck { user, problem } in checks.clone() {
-                    self.events.emit(Event::RouteChecked { user, problem });
-                }
-                (Some(change), None, checks)
-            }
-            Err(failure) => (Some(change), Some(failure), Vec::new()),
-        }
-    }
-
     /// Those of `observed` whose code-server answers now.
     async fn healthy(&self, observed: &[ObservedSandbox]) -> BTreeSet<SandboxId> {
         let gate = Arc::new(Semaphore::new(QUESTIONS));
@@ -509,26 +446,4 @@ fn unreachable(user: &UserId, problem: &str) -> UserFailure {
             "see `thon logs` and `thon nginx status`",
         ),
     }
-}
-
-/// The routes of everything that is there, in the order of users. A sandbox that is down keeps its
-/// route: the proxy says so on a page of its own, and nobody's editor is cut by a reload. One that
-/// is paused has to be told to the proxy, for it looks alive and never answers.
-#[must_use]
-pub fn routes(observed: &[ObservedSandbox]) -> Vec<Route> {
-    let mut routes: Vec<Route> = observed
-        .iter()
-        .filter(|sandbox| sandbox.phase != Phase::Created)
-        .filter_map(|sandbox| {
-            Some(Route {
-                user: sandbox.user.clone(),
-                path: sandbox.endpoint.as_ref()?.public_path(),
-                upstream: sandbox.upstream.clone()?,
-                paused: sandbox.phase == Phase::Paused,
-            })
-        })
-        .collect();
-    routes.sort();
-    routes.dedup_by(|one, other| one.path == other.path);
-    routes
 }

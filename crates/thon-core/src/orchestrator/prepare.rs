@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub struct Prepared {
     /// What is to be done.
     pub plan: Plan,
-    seats: BTreeMap<UserId, Seat>,
+    pub(super) seats: BTreeMap<UserId, Seat>,
 }
 
 impl Prepared {
@@ -68,7 +68,11 @@ impl Orchestrator {
     /// Looks at what is wanted and what is there, and decides what to do. Changes nothing.
     pub async fn prepare(&self, request: &RunRequest) -> Result<Prepared, RunError> {
         let observed = self.adapters.runtime.observe().await?;
-        let seats = self.seats(request, &observed).await?;
+        let mut seats = self.seats(request, &observed).await?;
+        // Also those who are not asked for: what runs keeps a route whoever this run is about.
+        let there = observed.iter().map(|sandbox| sandbox.user.clone());
+        let users: Vec<UserId> = request.selected.iter().cloned().chain(there).collect();
+        self.give_public_ports(&mut seats, &users).await?;
         let desired: Vec<SandboxSpec> = request
             .selected
             .iter()
@@ -87,10 +91,9 @@ impl Orchestrator {
         Ok(Prepared { plan, seats })
     }
 
-    /// Everybody's seat: as remembered, else as found on their sandbox, else a new one.
-    async fn seats(
+    /// The seats that there are: as remembered, else as found on a sandbox.
+    pub(super) async fn known_seats(
         &self,
-        request: &RunRequest,
         observed: &[ObservedSandbox],
     ) -> Result<BTreeMap<UserId, Seat>, RunError> {
         let remembered = self.adapters.store.load_seats().await?;
@@ -103,14 +106,31 @@ impl Orchestrator {
                     user: sandbox.user.clone(),
                     code_port,
                     host_port,
+                    public_port: None,
                     password: None,
                     expires_at: None,
                 });
             }
         }
+        Ok(seats)
+    }
+
+    /// Everybody's seat: a known one, else a new one.
+    async fn seats(
+        &self,
+        request: &RunRequest,
+        observed: &[ObservedSandbox],
+    ) -> Result<BTreeMap<UserId, Seat>, RunError> {
+        let mut seats = self.known_seats(observed).await?;
         for (user, SeatPorts { code_port, host_port }) in self.new_ports(request, &seats).await? {
-            let (password, expires_at) = (None, None);
-            let seat = Seat { user: user.clone(), code_port, host_port, password, expires_at };
+            let seat = Seat {
+                user: user.clone(),
+                code_port,
+                host_port,
+                public_port: None,
+                password: None,
+                expires_at: None,
+            };
             seats.insert(user, seat);
         }
         if self.settings.secure {
@@ -155,6 +175,7 @@ impl Orchestrator {
             network_mode: settings.network_mode,
             code_port: seat.code_port,
             host_port: seat.host_port,
+            layout: settings.site.as_ref().map(|site| site.layout).unwrap_or_default(),
             workspace: Workspace::of(&seat.user, &settings.node, &settings.workspace),
             limits: rules.limits(&settings.limits),
             internet: rules.internet.unwrap_or(settings.internet),

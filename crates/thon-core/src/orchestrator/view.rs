@@ -10,7 +10,6 @@ use crate::disk::DiskSpace;
 use crate::endpoint::{Endpoint, NetworkMode, Port};
 use crate::instance::InstanceState;
 use crate::name::UserId;
-use crate::proxy::base_url;
 use crate::sandbox::{Fingerprint, ObservedSandbox};
 use crate::seat::Seat;
 use crate::secret::Secret;
@@ -27,7 +26,7 @@ pub struct InstanceView {
     pub state: InstanceState,
     /// `healthy`, `starting`, `down`, `paused`, `none`, or what is wrong.
     pub health: String,
-    /// Where the participant opens it; nothing where there is no proxy or no seat yet.
+    /// Where the participant opens it; nothing where there is no proxy or no place in it yet.
     pub url: Option<String>,
     /// Where it answers on this machine.
     pub local_url: Option<String>,
@@ -77,8 +76,9 @@ impl Orchestrator {
             (_, InstanceState::Pending) => "starting",
             _ => "down",
         };
-        let url = settings.site.as_ref().zip(endpoint.as_ref()).map(|(site, endpoint)| {
-            format!("{}{}", base_url(&site.host, site.https_port), endpoint.public_path())
+        let url = settings.site.as_ref().zip(endpoint.as_ref()).and_then(|(site, endpoint)| {
+            let entrance = site.entrance(user, seat)?;
+            Some(entrance.url(&site.host, site.https_port, &endpoint.public_path()))
         });
         let fingerprint = sandbox.and_then(|sandbox| sandbox.fingerprint.as_ref());
         let secured = fingerprint.map_or(settings.secure, Fingerprint::asks_for_password);

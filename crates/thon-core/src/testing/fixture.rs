@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use crate::config::Layout;
 use crate::endpoint::{NetworkMode, Port};
 use crate::image::ImageRef;
 use crate::limits::Limits;
@@ -39,6 +40,7 @@ pub fn specs(many: usize) -> Vec<SandboxSpec> {
                 network_mode: NetworkMode::Bridge,
                 code_port: port(8443, number)?,
                 host_port: port(20_000, number)?,
+                layout: Layout::Path,
                 limits: Limits::default(),
                 internet: true,
                 access: Access::Open,

@@ -3,12 +3,14 @@
 //! For: counting reloads and failing on demand.
 //! Not for: passing anything on.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::Faults;
 use crate::adapter::{Failure, ReverseProxy};
+use crate::endpoint::Port;
 use crate::name::UserId;
 use crate::proxy::{ProxyChange, ProxySite, ProxyStatus, RouteCheck};
 
@@ -19,6 +21,7 @@ pub struct MemoryProxy {
     serving: Mutex<Option<ProxySite>>,
     reloads: Mutex<usize>,
     unreachable: Mutex<Vec<UserId>>,
+    taken: Mutex<BTreeSet<Port>>,
 }
 
 impl MemoryProxy {
@@ -43,6 +46,11 @@ impl MemoryProxy {
     /// Lets every check of this user's route fail.
     pub fn lose_route(&self, user: UserId) {
         self.unreachable.lock().unwrap_or_else(PoisonError::into_inner).push(user);
+    }
+
+    /// Lets another program listen on a port.
+    pub fn occupy(&self, port: Port) {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).insert(port);
     }
 }
 
@@ -84,6 +92,12 @@ impl ReverseProxy for MemoryProxy {
                 RouteCheck { user: user.clone(), problem }
             })
             .collect())
+    }
+
+    async fn ports_taken(&self, ports: &[Port]) -> Result<BTreeSet<Port>, Failure> {
+        self.faults.check("ports_taken", "").await?;
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ports.iter().copied().filter(|port| taken.contains(port)).collect())
     }
 
     async fn status(&self) -> Result<ProxyStatus, Failure> {

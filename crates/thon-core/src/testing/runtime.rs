@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::Faults;
 use crate::adapter::{Failure, FailureKind, SandboxRuntime};
 use crate::disk::{DiskGuard, DiskUse};
-use crate::endpoint::{Endpoint, Port};
+use crate::endpoint::{Endpoint, Port, Upstream};
 use crate::image::ImageRef;
 use crate::log::{LogLine, LogLines, LogRequest};
 use crate::name::{NodeName, UserId};
@@ -32,6 +32,7 @@ pub struct MemoryRuntime {
     faults: Arc<Faults>,
     start_takes: Duration,
     starves_beyond: usize,
+    agent: Option<Port>,
     state: Arc<Mutex<State>>,
 }
 
@@ -70,7 +71,14 @@ impl MemoryRuntime {
     /// A runtime with every image at hand, whose starts take `start_takes`.
     #[must_use]
     pub fn new(node: NodeName, faults: Arc<Faults>, start_takes: Duration) -> Self {
-        Self { node, faults, start_takes, starves_beyond: usize::MAX, state: Arc::default() }
+        Self {
+            node,
+            faults,
+            start_takes,
+            starves_beyond: usize::MAX,
+            agent: None,
+            state: Arc::default(),
+        }
     }
 
     /// Lets a start die when more than `many` others are on their way at that moment.
@@ -78,6 +86,26 @@ impl MemoryRuntime {
     pub fn starving_beyond(mut self, many: usize) -> Self {
         self.starves_beyond = many;
         self
+    }
+
+    /// Puts an agent in front of every sandbox, at this port of the host: it serves them below
+    /// `/proxy/<code-server's port>/`, whatever network they were made for.
+    #[must_use]
+    pub fn through_agent(mut self, port: Port) -> Self {
+        self.agent = Some(port);
+        self
+    }
+
+    /// Where a sandbox is found, and what the proxy dials for that.
+    fn reached(&self, spec: &SandboxSpec) -> (Endpoint, Upstream) {
+        match self.agent {
+            Some(port) => {
+                let endpoint = Endpoint::bridge("127.0.0.1", port, spec.code_port);
+                let upstream = endpoint.through_agent();
+                (endpoint, upstream)
+            }
+            None => (spec.endpoint(), spec.endpoint().published()),
+        }
     }
 
     /// Lets a program that isn't a sandbox hold a port of the host.
@@ -187,7 +215,7 @@ impl MemoryRuntime {
         sandbox.phase = if starves { Phase::Exited } else { Phase::Running };
         sandbox.exit_code = starves.then_some(1);
         sandbox.write("HTTP server listening");
-        Ok(sandbox.spec.endpoint())
+        Ok(self.reached(&sandbox.spec).0)
     }
 
     fn unknown(id: &SandboxId) -> Failure {
@@ -204,13 +232,13 @@ impl SandboxRuntime for MemoryRuntime {
             .sandboxes
             .iter()
             .map(|(id, sandbox)| {
-                let endpoint = sandbox.spec.endpoint();
+                let (endpoint, upstream) = self.reached(&sandbox.spec);
                 ObservedSandbox {
                     id: id.clone(),
                     name: sandbox.spec.user.container_name(&self.node),
                     user: sandbox.spec.user.clone(),
                     phase: sandbox.phase,
-                    upstream: Some(endpoint.published()),
+                    upstream: Some(upstream),
                     endpoint: Some(endpoint),
                     fingerprint: Some(sandbox.spec.fingerprint()),
                     created_at: Some(SystemTime::UNIX_EPOCH),

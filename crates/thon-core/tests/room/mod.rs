@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thon_core::certificate::CertificateNames;
+use thon_core::config::Layout;
 use thon_core::endpoint::{NetworkMode, Port};
 use thon_core::event::EventStream;
 use thon_core::image::ImageRef;
+use thon_core::layout::Coverage;
 use thon_core::limits::Limits;
 use thon_core::name::{NodeName, UserId};
 use thon_core::orchestrator::{
@@ -78,7 +80,10 @@ impl Room {
                 host: "203.0.113.7".to_owned(),
                 https_port: port(443),
                 http_port: port(80),
+                layout: Layout::Path,
+                instance_ports: 30_000..=32_767,
                 names: CertificateNames::for_node("203.0.113.7", None),
+                coverage: Coverage::Wildcards,
             }),
         };
         change(&mut settings);
@@ -96,6 +101,17 @@ impl Room {
     pub async fn run(&self, users: &[UserId]) -> RunReport {
         self.orchestrator().run(&everyone(users)).await.unwrap()
     }
+}
+
+/// An orchestrator of the same room in another layout, below a domain where that has one.
+pub fn laid_out(room: &Room, layout: Layout) -> Orchestrator {
+    room.orchestrator_with(|settings| {
+        let site = settings.site.as_mut().unwrap();
+        site.layout = layout;
+        if layout == Layout::Subdomain {
+            "hack.example.org".clone_into(&mut site.host);
+        }
+    })
 }
 
 pub fn everyone(users: &[UserId]) -> RunRequest {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::query_parameters as query;
 use thon_core::adapter::SandboxRuntime;
+use thon_core::config::Layout;
 use thon_core::endpoint::{NetworkMode, Port};
 use thon_core::image::ImageRef;
 use thon_core::limits::{ByteSize, Cpus, Limits};
@@ -81,6 +82,7 @@ impl Node {
             network_mode: NetworkMode::Bridge,
             code_port: free_port(),
             host_port: free_port(),
+            layout: Layout::Path,
             limits: Limits {
                 memory: ByteSize::mib(700),
                 cpus: Cpus::from_milli(1500),

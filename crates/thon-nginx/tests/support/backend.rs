@@ -16,6 +16,18 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start() -> Self {
+        Self::below("/").await
+    }
+
+    /// An agent as some runtimes have in their sandboxes: it serves code-server below
+    /// `/proxy/<port>/` and nothing else.
+    pub async fn agent(code_port: u16) -> Self {
+        Self::below(&format!("/proxy/{code_port}/")).await
+    }
+
+    /// A server that has nothing outside of `base`.
+    async fn below(base: &str) -> Self {
+        let base: Arc<str> = base.into();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(AtomicUsize::new(0));
@@ -24,7 +36,7 @@ impl Backend {
             let mut sessions = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                sessions.spawn(serve(stream));
+                sessions.spawn(serve(stream, Arc::clone(&base)));
             }
         });
         Self { port, task, connections }
@@ -43,9 +55,16 @@ impl Drop for Backend {
 }
 
 /// Answers requests on one connection until it ends.
-async fn serve(mut stream: TcpStream) {
+async fn serve(mut stream: TcpStream, base: Arc<str>) {
     loop {
         let Some(head) = peek_head(&stream).await else { return };
+        let path = head.split(' ').nth(1).unwrap_or_default();
+        if !path.starts_with(&*base) {
+            let refused =
+                b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            drop(stream.write_all(refused).await);
+            return;
+        }
         if head.to_ascii_lowercase().contains("\r\nupgrade: websocket\r\n") {
             let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
             while let Some(Ok(message)) = socket.next().await {

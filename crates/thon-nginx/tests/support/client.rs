@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use thon_core::endpoint::Port;
-use thon_core::proxy::ProxySite;
+use thon_core::proxy::{ProxySite, Route};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -36,7 +36,8 @@ impl Answer {
     }
 }
 
-async fn tls(site: &ProxySite) -> TlsStream<TcpStream> {
+/// A connection to where browsers knock for `host` and `port` of this site.
+async fn tls(site: &ProxySite, (host, port): (&str, Port)) -> TlsStream<TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     let root = site.certificate.root.as_ref().unwrap();
     roots.add(CertificateDer::from_pem_file(root).unwrap()).unwrap();
@@ -46,8 +47,8 @@ async fn tls(site: &ProxySite) -> TlsStream<TcpStream> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", site.https_port.get())).await.unwrap();
-    let name = ServerName::try_from(site.host.clone()).unwrap();
+    let stream = TcpStream::connect(("127.0.0.1", port.get())).await.unwrap();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }
 
@@ -61,8 +62,47 @@ pub async fn https_with(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Answer {
-    let authority = format!("{}:{}", site.host, site.https_port);
-    request(tls(site).await, &authority, method, path, headers).await
+    let door = (site.host.as_str(), site.https_port);
+    request(tls(site, door).await, &authority(door), method, path, headers).await
+}
+
+/// A request for a URL, which has its port in it.
+pub async fn open(site: &ProxySite, url: &str) -> Answer {
+    let (authority, path) = url.trim_start_matches("https://").split_once('/').unwrap();
+    let (host, port) = authority.split_once(':').unwrap();
+    let stream = tls(site, (host, port.parse().unwrap())).await;
+    request(stream, authority, "GET", &format!("/{path}"), &[]).await
+}
+
+fn authority((host, port): (&str, Port)) -> String {
+    format!("{host}:{port}")
+}
+
+/// `path` below the path of a URL of this site.
+fn below(site: &ProxySite, route: &Route, path: &str) -> String {
+    let url = site.url(route);
+    let (_, base) = url.trim_start_matches("https://").split_once('/').unwrap();
+    format!("/{base}{path}")
+}
+
+/// A request to what stands below the URL of a route.
+pub async fn visit(
+    site: &ProxySite,
+    route: &Route,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let door = site.door(route);
+    let path = below(site, route, path);
+    request(tls(site, door).await, &authority(door), method, &path, headers).await
+}
+
+/// A websocket to what stands below the URL of a route.
+pub async fn socket_of(site: &ProxySite, route: &Route, path: &str) -> Socket {
+    let door = site.door(route);
+    let url = format!("wss://{}{}", authority(door), below(site, route, path));
+    Socket(tokio_tungstenite::client_async(url, tls(site, door).await).await.unwrap().0)
 }
 
 pub async fn http(host: &str, port: Port, method: &str, path: &str) -> Answer {
@@ -114,6 +154,7 @@ impl Socket {
 }
 
 pub async fn websocket(site: &ProxySite, path: &str) -> Socket {
-    let url = format!("wss://{}:{}{path}", site.host, site.https_port);
-    Socket(tokio_tungstenite::client_async(url, tls(site).await).await.unwrap().0)
+    let door = (site.host.as_str(), site.https_port);
+    let url = format!("wss://{}{path}", authority(door));
+    Socket(tokio_tungstenite::client_async(url, tls(site, door).await).await.unwrap().0)
 }

@@ -15,10 +15,12 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustix::process::{Pid, Signal, kill_process};
 use thon_core::adapter::{Failure, ReverseProxy};
 use thon_core::certificate::{Certificate, CertificateChange, Trust};
-use thon_core::config::NginxMode;
+use thon_core::config::{Layout, NginxMode};
 use thon_core::endpoint::{Endpoint, Port};
+use thon_core::layout::host_name;
 use thon_core::name::{NodeName, UserId};
-use thon_core::proxy::{ProxySite, Route};
+use thon_core::proxy::{Entrance, ProxySite, Route};
+use thon_core::sandbox::session_cookie;
 use thon_nginx::{NginxProxy, NginxSettings};
 
 pub use backend::Backend;
@@ -91,12 +93,51 @@ impl Stage {
         let endpoint: Endpoint = format!("127.0.0.1:{port}/proxy/{code_port}").parse().unwrap();
         let route = Route {
             user: UserId::new("team".parse().unwrap(), user.parse().unwrap()),
+            entrance: Entrance::Path,
             path: endpoint.public_path(),
             upstream: endpoint.published(),
             paused: false,
+            session_cookie: session_cookie(Some(&format!("of-{user}"))),
         };
         self.site.routes.push(route.clone());
         route
+    }
+
+    /// Gives every route the place that this layout has for it.
+    pub fn lay_out(&mut self, layout: Layout) {
+        for route in &mut self.site.routes {
+            route.entrance = match layout {
+                Layout::Path => Entrance::Path,
+                Layout::Port => Entrance::Port(free_port()),
+                Layout::Subdomain => Entrance::Name(host_name(&route.user, "hack.example.org")),
+            };
+        }
+    }
+
+    /// The route of `user` as it is now.
+    pub fn route(&self, user: &str) -> &Route {
+        self.site.routes.iter().find(|route| route.user.user.as_str() == user).unwrap()
+    }
+
+    /// A request to what stands below the URL of `user`.
+    pub async fn visit(
+        &self,
+        user: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        client::visit(&self.site, self.route(user), method, path, headers).await
+    }
+
+    /// What is at a URL that this node printed.
+    pub async fn open(&self, url: &str) -> Answer {
+        client::open(&self.site, url).await
+    }
+
+    /// A websocket to what stands below the URL of `user`.
+    pub async fn socket_of(&self, user: &str, path: &str) -> client::Socket {
+        client::socket_of(&self.site, self.route(user), path).await
     }
 
     /// The pid of the nginx on this stage.
@@ -143,6 +184,11 @@ impl Stage {
     /// A request without TLS to `port`.
     pub async fn plain(&self, port: Port, path: &str) -> Answer {
         client::http(&self.site.host, port, "GET", path).await
+    }
+
+    /// The same for another name.
+    pub async fn plain_to(&self, name: &str, port: Port, path: &str) -> Answer {
+        client::http(name, port, "GET", path).await
     }
 
     pub async fn websocket(&self, path: &str) -> client::Socket {
@@ -220,7 +266,8 @@ fn certificate(folder: &Path) -> Certificate {
     let root_key = KeyPair::generate().unwrap();
     let root = params.self_signed(&root_key).unwrap();
     let issuer = Issuer::new(params, root_key);
-    let names = ["localhost", "127.0.0.1", "hack.example.org"].map(str::to_owned);
+    let names = ["localhost", "127.0.0.1", "hack.example.org", "*.team.hack.example.org"];
+    let names = names.map(str::to_owned);
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
     let file = |name: &str, text: String| {

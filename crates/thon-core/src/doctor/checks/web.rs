@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use super::{Room, judge, span};
 use crate::certificate::Trust;
-use crate::config::Layout;
 use crate::doctor::facts::{CertificateFacts, ConnectionFacts, DnsFacts, NginxFacts, is_loopback};
 use crate::doctor::{Code, Finding, Remedy};
+use crate::layout::shared_origin;
 
 /// Whoever prepares an event on the weekend before it needs a certificate that outlasts it.
 const EXPIRY_WARNING: Duration = Duration::from_hours(14 * 24);
@@ -59,14 +59,12 @@ pub(super) fn check(room: &Room<'_>, findings: &mut Vec<Finding>) {
     if let Some(dns) = facts.dns.known() {
         findings.extend(leads_here(room, dns));
     }
-    findings.push(match nginx.layout {
-        Layout::Path => Finding::note(
-            Code::Layout01,
-            "layout path: all participants share one browser origin, so that a page which one of \
-             them serves can act as another who opens it",
-        )
-        .fix("set nginx.layout to port (or subdomain, with a domain) where people don't trust each other"),
-        layout => Finding::ok(Code::Layout01, format!("layout {layout}: an origin for each")),
+    let layout = nginx.layout;
+    findings.push(match shared_origin(layout) {
+        Some(warning) => Finding::note(Code::Layout01, warning).fix(
+            "set nginx.layout to port (or subdomain, with a domain) where people don't trust each other",
+        ),
+        None => Finding::ok(Code::Layout01, format!("layout {layout}: an origin for each")),
     });
 }
 

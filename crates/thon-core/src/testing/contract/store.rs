@@ -15,6 +15,7 @@ pub async fn store(store: &dyn Store, entropy: &dyn Entropy) {
             user: spec.user,
             code_port: spec.code_port,
             host_port: spec.host_port,
+            public_port: (number > 1).then_some(spec.host_port),
             password: (number > 0)
                 .then(|| Password::generate(entropy, &MemoryHasher))
                 .and_then(Result::ok),
