@@ -91,8 +91,9 @@ pub trait SandboxRuntime: Send + Sync {
     /// Everything of this node that exists now, complete; a partial answer is an error.
     async fn observe(&self) -> Result<Vec<ObservedSandbox>, Failure>;
 
-    /// Makes what all sandboxes share (the node's network), where it isn't there yet.
-    async fn prepare(&self) -> Result<(), Failure>;
+    /// Makes what all sandboxes share (the node's network and the walls around it), where it isn't
+    /// there yet. Returns what will not hold and the person should know, one line each.
+    async fn prepare(&self) -> Result<Vec<String>, Failure>;
 
     /// True if the image is at hand, so that a sandbox can be created without a download.
     async fn has_image(&self, image: &ImageRef) -> Result<bool, Failure>;

@@ -48,6 +48,8 @@ pub struct DockerRuntime {
     cpu_count: OnceCell<i64>,
     /// What is known of sandboxes without asking again.
     known: Mutex<HashMap<SandboxId, Known>>,
+    /// The network of those without internet, as soon as it is there behind its walls.
+    pub(crate) offline: OnceCell<()>,
     /// Folders seen in images, by the image's id and the path.
     folders: Mutex<HashSet<(String, String)>>,
 }
@@ -68,6 +70,7 @@ impl DockerRuntime {
             host,
             client: OnceCell::new(),
             cpu_count: OnceCell::new(),
+            offline: OnceCell::new(),
             known: Mutex::default(),
             folders: Mutex::default(),
         })

@@ -23,11 +23,19 @@ use crate::client::{DockerRuntime, QUICK, SLOW};
 use crate::error::{DockerError, is_conflict, is_missing};
 use crate::health::Known;
 use crate::labels;
+use crate::network::{Reach, network_name};
 
 /// Docker keeps what a sandbox writes; with two files of this size a talkative one can't fill the
 /// disk.
 const LOG_FILE_SIZE: &str = "10m";
 const LOG_FILES: &str = "2";
+/// Docker asks the machine's nameservers on a sandbox's behalf, by which words could be passed on to
+/// anyone who runs a domain. This address is nobody's (RFC 7600), and the walls refuse what goes
+/// there.
+const NO_NAMESERVER: &str = "192.0.0.8";
+/// Docker swallows a question that can't be passed on; without these, whoever asks waits for twenty
+/// seconds.
+const GIVE_UP_SOON: [&str; 2] = ["timeout:1", "attempts:1"];
 /// Docker counts CPUs in billionths.
 const NANO: i64 = 1_000_000_000;
 
@@ -44,6 +52,9 @@ impl DockerRuntime {
                 "build it with `thon image build`, or name another one in `sandbox.image`",
             ));
         };
+        if is_offline(spec) {
+            self.ready_offline().await?;
+        }
         let body = self.body(&tried, spec).await?;
         let id = self.create_container(&tried, &name, body).await?;
         if let Err(error) = self.inject(&name, &id, &image.id, &spec.all_files()).await {
@@ -138,6 +149,11 @@ impl DockerRuntime {
     }
 }
 
+/// Whether the sandbox belongs on the network that leads nowhere.
+fn is_offline(spec: &SandboxSpec) -> bool {
+    !spec.internet && spec.network_mode == NetworkMode::Bridge
+}
+
 fn body(
     node: &NodeName,
     spec: &SandboxSpec,
@@ -148,6 +164,7 @@ fn body(
     labels.insert(labels::FINGERPRINT.to_owned(), fingerprint);
     let port = format!("{}/tcp", spec.code_port);
     let bridge = spec.network_mode == NetworkMode::Bridge;
+    let reach = if spec.internet { Reach::Online } else { Reach::Offline };
     let environment = spec.variables().into_iter().map(|(name, value)| format!("{name}={value}"));
     ContainerCreateBody {
         image: Some(spec.image.to_string()),
@@ -159,7 +176,9 @@ fn body(
         exposed_ports: bridge.then(|| vec![port.clone()]),
         labels: Some(labels),
         host_config: Some(HostConfig {
-            network_mode: Some(if bridge { node.to_string() } else { "host".to_owned() }),
+            network_mode: Some(if bridge { network_name(node, reach) } else { "host".to_owned() }),
+            dns: is_offline(spec).then(|| vec![NO_NAMESERVER.to_owned()]),
+            dns_options: is_offline(spec).then(|| GIVE_UP_SOON.map(str::to_owned).to_vec()),
             port_bindings: bridge.then(|| HashMap::from([(port, Some(vec![binding(spec)]))])),
             mounts: mount(node, spec).map(|mount| vec![mount]),
             ..confinement(spec, cpus)
@@ -287,6 +306,16 @@ mod tests {
         let host = asked(&SandboxSpec { network_mode: NetworkMode::Host, ..spec() }, 4);
         assert_eq!(host["HostConfig"]["NetworkMode"], "host");
         assert!(host["HostConfig"].get("PortBindings").is_none());
+    }
+
+    #[test]
+    fn without_the_internet_it_is_on_a_network_without_a_nameserver() {
+        let offline = asked(&SandboxSpec { internet: false, ..spec() }, 4);
+        assert_eq!(offline["HostConfig"]["NetworkMode"], "thon_offline");
+        assert_eq!(offline["HostConfig"]["Dns"], serde_json::json!(["192.0.0.8"]));
+        let options = serde_json::json!(["timeout:1", "attempts:1"]);
+        assert_eq!(offline["HostConfig"]["DnsOptions"], options);
+        assert!(asked(&spec(), 4)["HostConfig"].get("Dns").is_none());
     }
 
     #[test]

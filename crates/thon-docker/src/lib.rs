@@ -1,9 +1,9 @@
 //! Docker as THON's sandbox runtime.
 //!
 //! For: everything that is said to a Docker engine: sandboxes as containers with limits, hardening
-//! and labels, the node's own network, volumes and host folders for workspaces, files placed as a
-//! tar stream, health, logs, and the sandbox image (pulled, built, or bootstrapped from the
-//! distribution's packages).
+//! and labels, the node's own networks and the walls around them, volumes and host folders for
+//! workspaces, files placed as a tar stream, health, logs, and the sandbox image (pulled, built, or
+//! bootstrapped from the distribution's packages).
 //!
 //! Not for: deciding what should run. [`DockerRuntime`] implements
 //! [`thon_core::adapter::SandboxRuntime`], does what it is asked and remembers nothing that Docker
@@ -22,6 +22,7 @@ mod error;
 mod exec;
 mod facts;
 mod feed;
+mod firewall;
 mod freeze;
 mod health;
 mod helper;
@@ -46,6 +47,7 @@ pub use client::{DockerRuntime, EngineVersion};
 pub use error::{BuildFailure, DockerError};
 pub use exec::ExecOutput;
 pub use feed::feed;
+pub use firewall::{FirewallSettings, FirewallState, Gap, Wall};
 pub use image::ImageInfo;
 pub use keeper::DockerWorkspaces;
 pub use labels::{FINGERPRINT, GROUP, IMAGE_INPUTS, MANAGED, NODE, USER, VERSION};

@@ -1,7 +1,8 @@
-//! The node's own network.
+//! The node's own networks.
 //!
-//! For: one bridge per node on which sandboxes reach the outside and not each other.
-//! Not for: firewall rules between sandboxes and the host.
+//! For: one bridge per node on which sandboxes reach the outside and not each other, and a second
+//! one for those who are to reach nothing, made when the first of them comes.
+//! Not for: firewall rules between sandboxes and the host; see [`crate::firewall`].
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use thon_core::doctor::NetworkFacts;
 use thon_core::name::NodeName;
 
 use crate::client::{DockerRuntime, QUICK, SLOW};
-use crate::error::{DockerError, is_conflict};
+use crate::error::{DockerError, is_conflict, is_missing};
 use crate::labels;
 use crate::subnet::{self, Subnet};
 
@@ -21,31 +22,51 @@ use crate::subnet::{self, Subnet};
 const ISOLATION: &str = "com.docker.network.bridge.enable_icc";
 /// Docker's option for the name of the bridge's interface.
 const INTERFACE: &str = "com.docker.network.bridge.name";
+/// Docker's option that lends the machine's address to what leaves the bridge unless it is `false`.
+const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 /// The kernel's table of IPv4 routes.
 const ROUTES: &str = "/proc/net/route";
 /// How many free subnets are tried before giving up: each failure means that somebody took it
 /// between our look and our request.
 const ATTEMPTS: usize = 8;
 
+/// Which of the node's networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The one from which the internet is reached.
+    Online,
+    /// The one from which nothing is reached, and whose sandboxes are reached all the same.
+    Offline,
+}
+
+/// The network's name. No node's name has an underscore, so that no other node's network has it.
+pub(crate) fn network_name(node: &NodeName, reach: Reach) -> String {
+    match reach {
+        Reach::Online => node.to_string(),
+        Reach::Offline => format!("{node}_offline"),
+    }
+}
+
 impl DockerRuntime {
-    /// Makes the node's network if it isn't there. Two processes that do so at once end up with
+    /// Makes one of the node's networks if it isn't there. Two processes that do so at once end up with
     /// one: the interface's name belongs to the node, and Docker gives it only once.
-    pub(crate) async fn ensure_network(&self) -> Result<(), DockerError> {
-        let tried = format!("making the network {}", self.node());
+    pub(crate) async fn ensure_network(&self, reach: Reach) -> Result<(), DockerError> {
+        let name = network_name(self.node(), reach);
+        let tried = format!("making the network {name}");
         let networks = self.networks(&tried).await?;
-        if let Some(found) = named(self.node(), &networks) {
-            return self.judge(&tried, found);
+        if let Some(found) = named(&name, &networks) {
+            return self.judge(&tried, &name, found);
         }
         let mut last = None;
-        for subnet in self.subnets(&tried, &networks).await? {
+        for subnet in self.subnets(&tried, reach, &networks).await? {
             let client = self.client().await?;
-            let request = self.network_request(subnet);
+            let request = self.network_request(reach, subnet);
             match self.raw(&tried, SLOW, client.create_network(request)).await? {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     // Somebody else may have made it meanwhile; then all is well.
-                    if let Some(found) = named(self.node(), &self.networks(&tried).await?) {
-                        return self.judge(&tried, found);
+                    if let Some(found) = named(&name, &self.networks(&tried).await?) {
+                        return self.judge(&tried, &name, found);
                     }
                     if !collides(&error) {
                         return Err(self.error(&tried, &error));
@@ -71,12 +92,13 @@ impl DockerRuntime {
         let tried = "looking at the sandboxes' network";
         let networks = self.networks(tried).await?;
         let table = tokio::fs::read_to_string(ROUTES).await.unwrap_or_default();
-        let found = named(self.node(), &networks);
+        let name = network_name(self.node(), Reach::Online);
+        let found = named(&name, &networks);
         let subnet = match found {
             Some(found) => subnets_of(found).next(),
-            None => self.subnets(tried, &networks).await?.into_iter().next(),
+            None => self.subnets(tried, Reach::Online, &networks).await?.into_iter().next(),
         };
-        let own = interface_name(self.node());
+        let own = interface_name(self.node(), Reach::Online);
         let own = found.and_then(|found| option(found, INTERFACE)).unwrap_or(&own);
         let others =
             networks.iter().filter(|network| network.name != found.and_then(|f| f.name.clone()));
@@ -96,7 +118,7 @@ impl DockerRuntime {
             subnet: subnet.map(|subnet| subnet.to_string()),
             capacity: subnet.map(Subnet::capacity),
             overlaps: overlaps.map(|(whose, other)| format!("{whose} ({other})")).collect(),
-            flaw: found.and_then(|found| self.flaw(found)),
+            flaw: found.and_then(|found| self.flaw(&name, found)),
         })
     }
 
@@ -107,29 +129,59 @@ impl DockerRuntime {
     }
 
     /// A network of our name is fine if it is ours and keeps sandboxes apart.
-    fn judge(&self, tried: &str, network: &Network) -> Result<(), DockerError> {
-        let Some(cause) = self.flaw(network) else { return Ok(()) };
+    fn judge(&self, tried: &str, name: &str, network: &Network) -> Result<(), DockerError> {
+        let Some(cause) = self.flaw(name, network) else { return Ok(()) };
         let advice = format!(
-            "remove it with `docker network rm {}` and run again, or choose another node name",
-            self.node()
+            "remove it with `docker network rm {name}` and run again, or choose another node name"
         );
         Err(DockerError::engine(FailureKind::Conflict, tried, cause, advice))
     }
 
     /// Why sandboxes can't be put into a network of our name.
-    fn flaw(&self, network: &Network) -> Option<String> {
+    fn flaw(&self, name: &str, network: &Network) -> Option<String> {
         let ours = network.labels.as_ref().is_some_and(|found| labels::are_of(self.node(), found));
         let isolates = option(network, ISOLATION) == Some("false");
         match (ours, isolates) {
             (true, true) => None,
-            (false, _) => Some(format!("a network {} is there and is not ours", self.node())),
+            (false, _) => Some(format!("a network {name} is there and is not ours")),
             (true, false) => Some("the network lets sandboxes reach each other".to_owned()),
         }
     }
 
+    /// Removes the node's networks and the firewall's rules. A network that something is attached to
+    /// stays, and so do the rules.
+    pub async fn dismantle(&self) -> Result<(), DockerError> {
+        for reach in [Reach::Online, Reach::Offline] {
+            let name = network_name(self.node(), reach);
+            let tried = format!("removing the network {name}");
+            let found = self.networks(&tried).await?;
+            let ours = |network: &Network| {
+                network.labels.as_ref().is_some_and(|found| labels::are_of(self.node(), found))
+            };
+            if !named(&name, &found).is_some_and(ours) {
+                continue;
+            }
+            let client = self.client().await?;
+            match self.raw(&tried, SLOW, client.remove_network(&name)).await? {
+                Ok(()) => {}
+                Err(error) if is_missing(&error) => {}
+                Err(EngineError::DockerResponseServerError { status_code: 403, .. }) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(self.error(&tried, &error)),
+            }
+        }
+        self.pull_down().await
+    }
+
     /// The subnets to try: the configured one, or the first free ones.
-    async fn subnets(&self, tried: &str, networks: &[Network]) -> Result<Vec<Subnet>, DockerError> {
-        if let Some(text) = &self.settings().subnet {
+    async fn subnets(
+        &self,
+        tried: &str,
+        reach: Reach,
+        networks: &[Network],
+    ) -> Result<Vec<Subnet>, DockerError> {
+        if let (Reach::Online, Some(text)) = (reach, &self.settings().subnet) {
             let subnet = text.parse().map_err(|()| {
                 DockerError::host(
                     FailureKind::Other,
@@ -147,9 +199,17 @@ impl DockerRuntime {
         Ok(subnet::free(&taken).take(ATTEMPTS).collect())
     }
 
-    fn network_request(&self, subnet: Subnet) -> NetworkCreateRequest {
+    fn network_request(&self, reach: Reach, subnet: Subnet) -> NetworkCreateRequest {
+        let mut options = HashMap::from([
+            (ISOLATION.to_owned(), "false".to_owned()),
+            (INTERFACE.to_owned(), interface_name(self.node(), reach)),
+        ]);
+        if reach == Reach::Offline {
+            // Should the firewall ever be gone, no answer finds its way back.
+            options.insert(MASQUERADE.to_owned(), "false".to_owned());
+        }
         NetworkCreateRequest {
-            name: self.node().to_string(),
+            name: network_name(self.node(), reach),
             driver: Some("bridge".to_owned()),
             ipam: Some(Ipam {
                 config: Some(vec![IpamConfig {
@@ -158,18 +218,15 @@ impl DockerRuntime {
                 }]),
                 ..Ipam::default()
             }),
-            options: Some(HashMap::from([
-                (ISOLATION.to_owned(), "false".to_owned()),
-                (INTERFACE.to_owned(), interface_name(self.node())),
-            ])),
+            options: Some(options),
             labels: Some(labels::of_node(self.node())),
             ..NetworkCreateRequest::default()
         }
     }
 }
 
-fn named<'a>(node: &NodeName, networks: &'a [Network]) -> Option<&'a Network> {
-    networks.iter().find(|network| network.name.as_deref() == Some(node.as_str()))
+fn named<'a>(name: &str, networks: &'a [Network]) -> Option<&'a Network> {
+    networks.iter().find(|network| network.name.as_deref() == Some(name))
 }
 
 fn subnets_of(network: &Network) -> impl Iterator<Item = Subnet> {
@@ -191,18 +248,25 @@ fn collides(error: &EngineError) -> bool {
     overlaps || is_conflict(error)
 }
 
-/// The interface's name: `thon0` on the default node, which people look for with `ip addr`; a
-/// digest of the node's name on others, for the kernel allows 15 characters only, and `eth` or
-/// `docker` with a 0 behind it is taken on most hosts.
-fn interface_name(node: &NodeName) -> String {
-    if *node == NodeName::default() {
-        return "thon0".to_owned();
+/// The interface's name: `thon0` and `thon1` on the default node, which people look for with
+/// `ip addr`; a digest of the node's name on others, for the kernel allows 15 characters only, and
+/// `eth` or `docker` with a 0 behind it is taken on most hosts.
+pub(crate) fn interface_name(node: &NodeName, reach: Reach) -> String {
+    let default = *node == NodeName::default();
+    let digest = digest(node.as_str()) & 0xff_ffff_ffff;
+    match (reach, default) {
+        (Reach::Online, true) => "thon0".to_owned(),
+        (Reach::Offline, true) => "thon1".to_owned(),
+        (Reach::Online, false) => format!("thon-{digest:010x}"),
+        (Reach::Offline, false) => format!("thof-{digest:010x}"),
     }
-    // FNV-1a, with the constants of its 64-bit form: stable, and small enough to be written here.
-    let digest = node.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+}
+
+/// FNV-1a, with the constants of its 64-bit form: stable, and small enough to be written here.
+pub(crate) fn digest(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("thon-{:010x}", digest & 0xff_ffff_ffff)
+    })
 }
 
 #[cfg(test)]
@@ -211,10 +275,14 @@ mod tests {
 
     #[test]
     fn interface_names_fit_the_kernel_and_differ() {
-        assert_eq!(interface_name(&NodeName::default()), "thon0");
+        assert_eq!(interface_name(&NodeName::default(), Reach::Online), "thon0");
+        assert_eq!(interface_name(&NodeName::default(), Reach::Offline), "thon1");
         let names: Vec<String> = ["eth", "docker", "a", "x".repeat(32).as_str()]
             .iter()
-            .map(|node| interface_name(&node.parse().unwrap()))
+            .flat_map(|node| {
+                [Reach::Online, Reach::Offline]
+                    .map(|reach| interface_name(&node.parse().unwrap(), reach))
+            })
             .collect();
         for name in &names {
             assert_eq!(name.len(), 15, "{name}");

@@ -26,6 +26,7 @@ use thon_core::workspace::{Workspace, WorkspaceChange};
 use crate::client::{DockerRuntime, QUICK, SLOW};
 use crate::error::{DockerError, is_conflict, is_missing};
 use crate::health::Known;
+use crate::network::Reach;
 use crate::observe::{self, inspected_endpoint, inspected_phase};
 use crate::{labels, probe};
 
@@ -38,8 +39,9 @@ impl SandboxRuntime for DockerRuntime {
         Ok(self.list().await?)
     }
 
-    async fn prepare(&self) -> Result<(), Failure> {
-        Ok(self.ensure_network().await?)
+    async fn prepare(&self) -> Result<Vec<String>, Failure> {
+        self.ensure_network(Reach::Online).await?;
+        Ok(self.wall_off().await)
     }
 
     async fn has_image(&self, image: &ImageRef) -> Result<bool, Failure> {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use thon_core::name::NodeName;
 
+use crate::firewall::FirewallSettings;
+
 /// Where the engine listens unless something else is said.
 pub(crate) const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
@@ -25,13 +27,21 @@ pub struct DockerSettings {
     /// The subnet of the node's network, such as `10.200.0.0/20`. Nothing means the first of a
     /// list of private ones that overlaps with no network of Docker's and no route of the host.
     pub subnet: Option<String>,
+    /// What of this machine sandboxes reach. Nothing means that no walls are put up.
+    pub firewall: Option<FirewallSettings>,
     /// How long the engine may take for an answer; four times as long for work on the disk.
     pub timeout: Duration,
 }
 
 impl Default for DockerSettings {
     fn default() -> Self {
-        Self { node: NodeName::default(), docker_host: None, subnet: None, timeout: TIMEOUT }
+        Self {
+            node: NodeName::default(),
+            docker_host: None,
+            subnet: None,
+            firewall: None,
+            timeout: TIMEOUT,
+        }
     }
 }
 

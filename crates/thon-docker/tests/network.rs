@@ -33,7 +33,7 @@ async fn two_runs_at_once_make_one_network_and_two_nodes_do_not_overlap() {
     let settings = DockerSettings::for_node(node.name.clone());
     let twin = DockerRuntime::connect(settings).unwrap();
     let (one, two) = tokio::join!(node.runtime.prepare(), twin.prepare());
-    assert_eq!((one, two), (Ok(()), Ok(())));
+    assert_eq!((one, two), (Ok(Vec::new()), Ok(Vec::new())));
     let other = Node::new();
     other.runtime.prepare().await.unwrap();
 

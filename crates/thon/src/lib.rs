@@ -23,6 +23,8 @@ pub use thon_docker as docker;
 pub use thon_nginx as nginx;
 pub use thon_tls as tls;
 
+pub use thon_docker::{FirewallState, Gap, Wall};
+
 pub use error::Error;
 pub use file::write_private;
 pub use home::{Home, HomeLock};

@@ -26,7 +26,9 @@ use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck, base_url};
 use thon_core::sandbox::{HOME, InjectedFile};
 use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceMode};
-use thon_docker::{DockerRuntime, DockerSettings, DockerWorkspaces};
+use thon_docker::{
+    DockerRuntime, DockerSettings, DockerWorkspaces, FirewallSettings, FirewallState,
+};
 use thon_nginx::{NginxProxy, NginxSettings};
 use thon_tls::{Provider, Tls, TlsSettings};
 use tokio::sync::mpsc::Receiver;
@@ -70,6 +72,7 @@ impl Node {
                     network @ Subnet::Network { .. } => Some(network.to_string()),
                 },
                 timeout: Duration::from_secs(config.sandbox.docker_timeout_seconds.into()),
+                firewall: firewall(&config),
                 ..DockerSettings::for_node(config.node.clone())
             })
             .map_err(Failure::from)?,
@@ -181,12 +184,14 @@ impl Node {
         Ok(self.orchestrator.change(change, users).await?)
     }
 
-    /// Removes all sandboxes and the proxy's configuration. Workspaces, seats and certificates stay.
+    /// Removes all sandboxes, the proxy's configuration, the sandboxes' networks and the walls around
+    /// them. Workspaces, seats and certificates stay.
     pub async fn down(&self) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
         // There is nothing to watch any more.
         lifetime::end(&self.home);
         let removed = self.orchestrator.stop(None, true).await?;
         self.orchestrator.cleanup_proxy().await?;
+        self.docker.dismantle().await.map_err(Failure::from)?;
         Ok(removed)
     }
 
@@ -271,6 +276,7 @@ impl Node {
 
     /// Starts the Docker engine and waits until it answers.
     pub async fn start_engine(&self) -> Result<EngineStart, Error> {
+        self.docker.close_before_start().await;
         let docker = Arc::clone(&self.docker);
         let answers = move || {
             let docker = Arc::clone(&docker);
@@ -336,9 +342,14 @@ impl Node {
         Ok(false)
     }
 
-    /// Makes the network that all sandboxes share, where it isn't there yet, so that no launch
-    /// waits for it.
-    pub async fn ready_network(&self) -> Result<(), Error> {
+    /// How the walls around sandboxes stand. Changes nothing.
+    pub async fn firewall(&self) -> FirewallState {
+        self.docker.firewall().await
+    }
+
+    /// Makes the network that all sandboxes share and the walls around it, where they aren't there
+    /// yet, so that no launch waits for them. Returns what will not hold, one line each.
+    pub async fn ready_network(&self) -> Result<Vec<String>, Error> {
         Ok(self.docker.prepare().await?)
     }
 }
@@ -368,6 +379,11 @@ pub fn public_host(config: &Config) -> String {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => address.to_string(),
     })
+}
+
+fn firewall(config: &Config) -> Option<FirewallSettings> {
+    let keeps_offline = config.keeps_offline();
+    config.open_ports().map(|services| FirewallSettings { services, keeps_offline })
 }
 
 fn node_settings(

@@ -50,7 +50,9 @@ pub(crate) async fn prepare(
     if !image? {
         context.output.note(&format!("image: {} is here", node.config().sandbox.image));
     }
-    node.ready_network().await?;
+    for line in node.ready_network().await? {
+        context.output.warn(&line);
+    }
     if node.config().nginx.enabled {
         let progress = Progress::show(node.events(), &context.output);
         let certificate = node.issue_certificate().await;

@@ -11,10 +11,12 @@ mod support;
 
 // What every test works with.
 mod desk;
+mod engine;
 mod fakedocker;
 mod gate;
 mod machine;
 mod root;
+mod outside;
 mod seat;
 mod stage;
 mod standin;
@@ -50,3 +52,4 @@ mod reboot;
 mod shell;
 mod sluggish;
 mod trouble;
+mod walls;

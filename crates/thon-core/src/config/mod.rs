@@ -10,6 +10,7 @@ mod env;
 pub(crate) mod error;
 pub(crate) mod leaf;
 pub(crate) mod node;
+mod open;
 mod ports;
 pub(crate) mod read;
 mod schema;

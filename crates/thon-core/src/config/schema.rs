@@ -117,7 +117,7 @@ section! {
             must "at least 64m" |size| size.is_none_or(ByteSize::is_disk);
         /// Whether sandboxes reach the internet; a group's own `internet` decides for the group.
         pub internet: bool = true;
-        /// Ports of this machine that sandboxes may reach; all others are closed to them.
+        /// TCP ports of this machine that sandboxes may reach; all others are closed to them.
         pub host_services: PortList = PortList::default();
         /// What becomes of an instance that nobody has used for `idle_minutes`: `ignore`, `pause`, or
         /// `stop`.

@@ -317,6 +317,13 @@ pub(crate) fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || text.parse::<DnsName>().is_ok()
 }
 
+/// Whether a host is this machine's loopback.
+#[must_use]
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
 /// Whether a text is the address of a web service.
 #[must_use]
 pub(crate) fn is_url(text: &str) -> bool {

@@ -4,13 +4,12 @@
 //! Not for: what only the machine can tell: files, free ports, memory, reachability.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::choices::{Layout, SslProvider};
 use super::error::{Problem, Severity};
-use super::ports::PortList;
 use super::schema::{Config, ProviderConfig};
+use super::types::is_loopback;
 use crate::endpoint::{NetworkMode, Port};
 
 /// Where Linux begins to hand out ports to outgoing connections
@@ -58,6 +57,7 @@ impl Config {
         let mut findings = Findings::default();
         self.check_roster(&mut findings);
         self.check_not_yet(&mut findings);
+        self.check_walls(&mut findings);
         self.check_ports(&mut findings);
         self.check_layout(&mut findings);
         self.check_certificate(&mut findings);
@@ -79,25 +79,6 @@ impl Config {
                 key,
                 "this version reads and keeps it, and does nothing with it yet",
                 "leave it for a later version, or set it to false",
-            );
-        }
-        let sandbox = &self.sandbox;
-        let keys = [
-            ("sandbox.internet", !sandbox.internet),
-            ("sandbox.host_services", sandbox.host_services != PortList::default()),
-        ];
-        let mut set: Vec<String> =
-            keys.iter().filter(|(_, set)| *set).map(|(key, _)| (*key).to_owned()).collect();
-        for group in self.groups.groups() {
-            let rules = [("internet", group.rules.internet == Some(false))];
-            let of_group = rules.iter().filter(|(_, set)| *set);
-            set.extend(of_group.map(|(rule, _)| format!("groups.{}.{rule}", group.name)));
-        }
-        for key in set {
-            findings.warning(
-                &key,
-                "this version reads and keeps it, and doesn't enforce it yet",
-                "don't rely on it, or remove the line",
             );
         }
     }
@@ -166,6 +147,24 @@ impl Config {
                     sandbox.subnet
                 ),
                 "choose a larger network",
+            );
+        }
+    }
+
+    /// In host mode sandboxes share this machine's network, in which no walls stand.
+    fn check_walls(&self, findings: &mut Findings) {
+        if self.sandbox.network_mode != NetworkMode::Host {
+            return;
+        }
+        let node = (!self.sandbox.internet).then(|| "sandbox.internet".to_owned());
+        let offline = self.groups.groups().iter().filter(|g| g.rules.internet == Some(false));
+        let groups = offline.map(|group| format!("groups.{}.internet", group.name));
+        for key in node.into_iter().chain(groups) {
+            findings.error(
+                &key,
+                "false can't be had with sandbox.network_mode: host, which shares this machine's \
+                 network",
+                "set it to true, or sandbox.network_mode: bridge",
             );
         }
     }
@@ -349,10 +348,6 @@ impl Config {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host.parse::<IpAddr>().map_or(host == "localhost", |address| address.is_loopback())
-}
-
 /// Names that entries of a list share.
 fn check_twice<'a>(key: &str, names: impl Iterator<Item = &'a str>, findings: &mut Findings) {
     let mut seen = BTreeSet::new();
@@ -402,6 +397,11 @@ mod tests {
                 "sandbox: {network_mode: host, starting_port: 8099}\ngroups: {a: [x, y]}",
                 "dashboard.port",
             ),
+            ("sandbox: {network_mode: host, internet: false}", "sandbox.internet"),
+            (
+                "sandbox: {network_mode: host}\ngroups: {a: {internet: false, users: [x]}}",
+                "groups.a.internet",
+            ),
             ("gateway: {enabled: true}", "gateway.enabled"),
             ("langfuse: {enabled: true, public_key: pk}", "langfuse.enabled"),
             ("auth: {enabled: true}", "auth.enabled"),
@@ -438,20 +438,6 @@ mod tests {
         let keys: Vec<String> =
             config.config.validate().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["vscode.secure", "dashboard.host"]);
-    }
-
-    #[test]
-    fn what_is_not_enforced_yet_is_said() {
-        for (text, key) in [
-            ("sandbox: {internet: false}\ngroups: {a: [x]}", "sandbox.internet"),
-            ("sandbox: {host_services: [8000]}\ngroups: {a: [x]}", "sandbox.host_services"),
-            ("groups: {a: {internet: false, users: [x]}}", "groups.a.internet"),
-        ] {
-            let found = Config::parse(text, "thon.yaml").unwrap().config.validate();
-            let keys: Vec<&str> = found.iter().map(|problem| problem.key.as_str()).collect();
-            assert_eq!(keys, [key], "{text}");
-            assert!(found[0].problem.contains("doesn't enforce it yet"), "{}", found[0]);
-        }
     }
 
     #[test]

@@ -395,16 +395,15 @@ impl Orchestrator {
         failures
     }
 
-    /// What has to be there before the first sandbox is made; nothing if none has to be.
+    /// What has to be there before the first sandbox is made, and around those that run: the walls
+    /// may have gone since the last run.
     async fn make_ready(&self, plan: &Plan) -> Result<(), Failure> {
         let makes =
             |action: &&Action| matches!(action, Action::Create { .. } | Action::Recreate { .. });
-        let Some(Action::Create { spec } | Action::Recreate { spec, .. }) =
+        if let Some(Action::Create { spec } | Action::Recreate { spec, .. }) =
             plan.actions.iter().find(makes)
-        else {
-            return Ok(());
-        };
-        if !self.adapters.runtime.has_image(&spec.image).await? {
+            && !self.adapters.runtime.has_image(&spec.image).await?
+        {
             return Err(Failure::new(
                 FailureKind::Missing,
                 format!("launching sandboxes from image {}", spec.image),
@@ -412,7 +411,13 @@ impl Orchestrator {
                 "make it with `thon image build`, or name another in `sandbox.image`",
             ));
         }
-        self.adapters.runtime.prepare().await
+        let runs = |action: &Action| !matches!(action, Action::Stop { .. } | Action::Orphan { .. });
+        if plan.actions.iter().any(runs) {
+            for text in self.adapters.runtime.prepare().await? {
+                self.events.emit(Event::Warning { text });
+            }
+        }
+        Ok(())
     }
 
     /// Those of `observed` whose code-server answers now.

@@ -248,8 +248,8 @@ impl SandboxRuntime for MemoryRuntime {
             .collect())
     }
 
-    async fn prepare(&self) -> Result<(), Failure> {
-        self.faults.check("prepare", "").await
+    async fn prepare(&self) -> Result<Vec<String>, Failure> {
+        self.faults.check("prepare", "").await.map(|()| Vec::new())
     }
 
     async fn has_image(&self, image: &ImageRef) -> Result<bool, Failure> {

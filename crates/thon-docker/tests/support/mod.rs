@@ -184,5 +184,7 @@ async fn clean_up(node: &NodeName, strangers: &[String]) {
             drop(docker.remove_volume(&volume.name, None::<query::RemoveVolumeOptions>).await);
         }
     }
+    let runtime = DockerRuntime::connect(DockerSettings::for_node(node.clone())).unwrap();
+    drop(runtime.dismantle().await);
     drop(docker.remove_network(node.as_str()).await);
 }

@@ -61,12 +61,12 @@ fn addresses(room: &Room<'_>, network: &NetworkFacts, findings: &mut Vec<Finding
             let fix = if capacity == BRIDGE_PORTS {
                 "one bridge of Linux holds no more: use a second machine"
             } else {
-                "set a wider sandbox.subnet, such as a /20, then `thon down` and `docker network rm`"
+                "set a wider sandbox.subnet, such as a /20, then `thon down` and `thon run`"
             };
             Finding::problem(Code::Net02, says).fix(fix)
         });
     }
-    let fix = "name a free network in sandbox.subnet, then `thon down` and `docker network rm`";
+    let fix = "name a free network in sandbox.subnet, then `thon down` and `thon run`";
     findings.push(match (&network.subnet, network.overlaps.first()) {
         (None, _) => Finding::problem(
             Code::Net03,
