@@ -164,8 +164,12 @@ pub type TarStream = Box<dyn std::io::Read + Send>;
 /// Hands out and takes whole workspaces, and takes them away.
 #[async_trait]
 pub trait WorkspaceKeeper: Send + Sync {
-    /// Every workspace of the node, of those too who have left the roster.
-    async fn list(&self) -> Result<Vec<FoundWorkspace>, Failure>;
+    /// Every workspace of the node, of those too who have left the roster. How large one is takes
+    /// a look at everything in it, and is found out for those of `measured` alone.
+    async fn list(
+        &self,
+        measured: &(dyn for<'a> Fn(&'a UserId) -> bool + Sync),
+    ) -> Result<Vec<FoundWorkspace>, Failure>;
 
     /// Everything in a workspace as a tar archive, with paths below `./`. It may be in use
     /// meanwhile: a file that shrinks while it is read ends the stream with an error.

@@ -49,8 +49,7 @@ impl DockerWorkspaces {
         }
     }
 
-    async fn volumes(&self) -> Result<Vec<FoundWorkspace>, DockerError> {
-        let tried = "listing the workspaces";
+    async fn volumes(&self, tried: &str) -> Result<Vec<Place>, DockerError> {
         let client = self.runtime.client().await?;
         let listed = client.list_volumes(None::<ListVolumesOptions>);
         let listed = self.runtime.call(tried, QUICK, listed).await?;
@@ -59,19 +58,10 @@ impl DockerWorkspaces {
         let mut found = Vec::new();
         for volume in listed.volumes.unwrap_or_default() {
             let Some(user) = self.owner(&volume.name, &volume.labels) else { continue };
-            found.push((user, Workspace::Volume(volume.name), volume.mountpoint));
+            let folder = here.then(|| PathBuf::from(volume.mountpoint));
+            found.push(Place { user, workspace: Workspace::Volume(volume.name), folder });
         }
-        apart(tried, move || {
-            Ok(found
-                .into_iter()
-                .map(|(user, workspace, folder)| {
-                    let measured =
-                        here.then(|| tree::measure(Path::new(&folder))).and_then(Result::ok);
-                    found_at(user, workspace, measured)
-                })
-                .collect())
-        })
-        .await
+        Ok(found)
     }
 
     /// Whose volume it is: as its labels say, or its name where nobody labelled it.
@@ -185,14 +175,20 @@ impl DockerWorkspaces {
 
 #[async_trait]
 impl WorkspaceKeeper for DockerWorkspaces {
-    async fn list(&self) -> Result<Vec<FoundWorkspace>, Failure> {
-        let mut all = self.volumes().await?;
+    async fn list(
+        &self,
+        measured: &(dyn for<'a> Fn(&'a UserId) -> bool + Sync),
+    ) -> Result<Vec<FoundWorkspace>, Failure> {
+        let tried = "listing the workspaces";
+        let mut all = self.volumes(tried).await?;
         if let WorkspaceMode::Bind(top) = self.mode.clone() {
-            let tried = "listing the workspaces";
             all.extend(apart(tried, move || folders(tried, &top)).await?);
         }
         all.sort_by(|one, other| one.user.cmp(&other.user));
-        Ok(all)
+        for place in all.iter_mut().filter(|place| !measured(&place.user)) {
+            place.folder = None;
+        }
+        Ok(apart(tried, move || Ok(all.into_iter().map(Place::measured).collect())).await?)
     }
 
     async fn read(&self, user: &UserId, workspace: &Workspace) -> Result<TarStream, Failure> {
@@ -224,17 +220,25 @@ async fn apart<T: Send + 'static>(
     })
 }
 
-fn found_at(
+/// Where a workspace is.
+struct Place {
     user: UserId,
     workspace: Workspace,
-    measured: Option<(u64, std::time::SystemTime)>,
-) -> FoundWorkspace {
-    let (size, changed_at) = measured.unzip();
-    FoundWorkspace { user, workspace, size, changed_at }
+    /// The folder of this host that can be looked into.
+    folder: Option<PathBuf>,
+}
+
+impl Place {
+    /// The workspace with its size, as far as that can be found out. Blocks.
+    fn measured(self) -> FoundWorkspace {
+        let measured = self.folder.and_then(|folder| tree::measure(&folder).ok());
+        let (size, changed_at) = measured.unzip();
+        FoundWorkspace { user: self.user, workspace: self.workspace, size, changed_at }
+    }
 }
 
 /// The workspaces below `top`: folders of the form `<group>/<user>` that were made for sandboxes.
-fn folders(tried: &str, top: &Path) -> Result<Vec<FoundWorkspace>, DockerError> {
+fn folders(tried: &str, top: &Path) -> Result<Vec<Place>, DockerError> {
     let mut all = Vec::new();
     for group in names(tried, top)? {
         let Ok(group) = GroupName::new(group) else { continue };
@@ -244,8 +248,8 @@ fn folders(tried: &str, top: &Path) -> Result<Vec<FoundWorkspace>, DockerError> 
             let path = folder.join(user.as_str());
             let user = UserId::new(group.clone(), user);
             if check_folder(tried, &user, &path).is_ok() {
-                let measured = tree::measure(&path).ok();
-                all.push(found_at(user, Workspace::Bind(path), measured));
+                let folder = Some(path.clone());
+                all.push(Place { user, workspace: Workspace::Bind(path), folder });
             }
         }
     }
@@ -338,6 +342,7 @@ mod tests {
         fs::create_dir_all(top.path().join("Not a group/alice")).unwrap();
         fs::create_dir_all(top.path().join("alpha/.alice.gone/left/behind")).unwrap();
         let found = folders("x", top.path()).unwrap();
+        let found: Vec<_> = found.into_iter().map(Place::measured).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((&found[0].user, found[0].size.is_some()), (&alice, true));
 

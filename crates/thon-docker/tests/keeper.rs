@@ -58,7 +58,7 @@ async fn a_volume_of_somebody_else_is_left_alone() {
     let workspace = Workspace::of(&user, &theirs.name, &WorkspaceMode::Volume);
     theirs.runtime.ensure_workspace(&user, &workspace).await.unwrap();
     let keeper = keeper(&ours, WorkspaceMode::Volume);
-    assert!(keeper.list().await.unwrap().is_empty());
+    assert!(keeper.list(&|_| true).await.unwrap().is_empty());
     let read = keeper.read(&user, &workspace).await.map(drop).unwrap_err();
     assert_eq!(read.kind, FailureKind::Conflict);
     let deleted = keeper.delete(&user, &workspace).await.unwrap_err();

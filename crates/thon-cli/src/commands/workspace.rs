@@ -40,7 +40,7 @@ pub(crate) async fn workspace(command: WorkspaceCommand, context: &Context) -> O
 
 async fn list(context: &Context) -> Outcome {
     let node = context.node()?;
-    let views = node.workspaces().await?;
+    let views = node.workspaces(|_| true).await?;
     if context.output.json() {
         context.output.value(&views.iter().map(as_json).collect::<Vec<_>>());
         return Ok(ExitCode::SUCCESS);
@@ -123,7 +123,7 @@ fn as_json(view: &WorkspaceView) -> serde_json::Value {
 
 /// Everyone who has the workspace that the configuration gives them.
 async fn with_one(node: &Node) -> Result<Vec<UserId>, CommandFailure> {
-    let views = node.workspaces().await?.into_iter();
+    let views = node.workspaces(|_| false).await?.into_iter();
     Ok(views.filter(|view| view.configured).map(|view| view.user).collect())
 }
 
@@ -269,7 +269,7 @@ async fn import(
 async fn remove(names: &[String], dry_run: bool, context: &Context) -> Outcome {
     let node = context.node()?;
     let users = named(names, &[], &node)?;
-    let mut views = node.workspaces().await?;
+    let mut views = node.workspaces(|user| users.contains(user)).await?;
     views.retain(|view| users.contains(&view.user));
     if let Some(user) = users.iter().find(|user| views.iter().all(|view| view.user != **user)) {
         return Err(CommandFailure::input(format!(

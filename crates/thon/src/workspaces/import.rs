@@ -182,7 +182,8 @@ impl Node {
     ) -> Result<Imported, Failure> {
         let Checked { import, workspace, file, sum, verified, tally, mut gate } = checked;
         let note = self.import_note(&import.user);
-        if gate.is_fresh() {
+        let fresh = gate.is_fresh();
+        if fresh {
             // Whoever is killed from here on can go on with the same archive.
             let folder = self.home().imports();
             fs::DirBuilder::new()
@@ -192,7 +193,12 @@ impl Node {
                 .map_err(|error| in_words("making the folder", &folder, &error))?;
             write_private(&note, format!("{sum}\n").as_bytes())?;
         }
-        self.runtime().ensure_workspace(&import.user, &workspace).await?;
+        let ensured = self.runtime().ensure_workspace(&import.user, &workspace).await;
+        if fresh && ensured.is_err() {
+            // Nothing of it was written, so that there is nothing to go on with.
+            drop(fs::remove_file(&note));
+        }
+        ensured?;
         let mut say = steps.pieces(done, &import.user);
         let stream = feed(move |to| {
             let to = io::BufWriter::with_capacity(1 << 16, to);

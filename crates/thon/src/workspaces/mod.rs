@@ -61,9 +61,13 @@ impl WorkspaceView {
 }
 
 impl Node {
-    /// Every workspace of this node, of those too who have left the roster. Changes nothing.
-    pub async fn workspaces(&self) -> Result<Vec<WorkspaceView>, Error> {
-        let found = self.keeper().list().await?;
+    /// Every workspace of this node, of those too who have left the roster, with the sizes of those
+    /// of `measured`. Changes nothing.
+    pub async fn workspaces(
+        &self,
+        measured: impl Fn(&UserId) -> bool + Sync,
+    ) -> Result<Vec<WorkspaceView>, Error> {
+        let found = self.keeper().list(&measured).await?;
         let sandboxes = self.runtime().observe().await?;
         let roster = &self.config().groups;
         let known: std::collections::BTreeSet<UserId> = roster.users().map(|(id, _)| id).collect();

@@ -43,7 +43,7 @@ pub async fn keeper(fixture: &KeeperFixture<'_>) {
 }
 
 async fn is_listed(fixture: &KeeperFixture<'_>) -> bool {
-    match fixture.keeper.list().await {
+    match fixture.keeper.list(&|_| true).await {
         Ok(all) => {
             all.iter().any(|one| one.user == fixture.user && one.workspace == fixture.workspace)
         }
