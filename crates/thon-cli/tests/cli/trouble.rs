@@ -53,7 +53,7 @@ fn an_editor_that_hangs_is_said_costs_nobody_else_and_comes_back() {
 
     // Or it doesn't, and is started anew at the same place.
     signal_all(all[0].container(), "STOP");
-    stage.thon(&["stop", "--user", "ada", "--yes"]).ok();
+    stage.thon(&["stop", "ada", "--yes"]).ok();
     stage.run_with(&[]).ok();
     stage.all_is_well(&["alpha/ada", "alpha/bob", "alpha/carol"]);
     assert_eq!(stage.instances()[..2], all);
