@@ -22,10 +22,11 @@ const AT_ONCE: usize = 2;
 static FREE: Mutex<usize> = Mutex::new(AT_ONCE);
 static GIVEN_BACK: Condvar = Condvar::new();
 
-struct Turn;
+/// One of the few who may have sandboxes now.
+pub(crate) struct Turn;
 
 impl Turn {
-    fn take() -> Self {
+    pub(crate) fn take() -> Self {
         let free = FREE.lock().unwrap();
         *GIVEN_BACK.wait_while(free, |free| *free == 0).unwrap() -= 1;
         Self
