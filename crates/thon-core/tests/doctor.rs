@@ -14,7 +14,7 @@ use thon_core::doctor::{
     CertificateFacts, ClockFacts, Code, ConnectionFacts, DiskFacts, DnsFacts, EngineFacts,
     ExposedFile, Fact, Finding, HostFacts, ImageFacts, KernelFacts, MemoryFacts, NetworkFacts,
     NginxFacts, PortFacts, PortHolder, PortPurpose, PortsFacts, RangeFacts, Remedy, Severity,
-    Space, examine,
+    Space, WallGap, examine,
 };
 use thon_core::endpoint::Port;
 use thon_core::image::ImageRef;
@@ -88,6 +88,7 @@ fn healthy() -> HostFacts {
             overlaps: Vec::new(),
             flaw: None,
         }),
+        walls: Fact::Known(Vec::new()),
         running: Fact::Known(vec!["a/u0".parse().unwrap()]),
         image: Fact::Known(ImageFacts {
             image: ImageRef::default(),
@@ -276,6 +277,15 @@ const FAULTS: &[(Code, Severity, &str, Fault)] = &[
     (Code::Net04, Severity::Problem, "docker network rm", |host, _| {
         of(&mut host.network).flaw = Some("the network lets sandboxes reach each other".to_owned());
     }),
+    (
+        Code::Firewall01,
+        Severity::Problem,
+        "loopback: iptables is missing; install it",
+        |host, _| {
+            let (reason, advice) = ("iptables is missing".to_owned(), "install it".to_owned());
+            host.walls = Fact::Known(vec![WallGap { reason, advice }]);
+        },
+    ),
     (Code::Port01, Severity::Problem, "port 80 is in use by apache2 (process 7)", |host, _| {
         of(&mut host.ports.wanted)[1].holder = PortHolder::Other("apache2 (process 7)".to_owned());
     }),

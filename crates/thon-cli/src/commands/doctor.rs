@@ -206,6 +206,11 @@ fn summary(findings: &[Finding], users: usize, output: &crate::output::Output) -
     let (notes, unknown) = (of(Severity::Note), of(Severity::Unknown));
     let seats = count(users, "seat", "seats");
     let (verdict, tone) = match (problems, warnings) {
+        (0, _) if users == 0 => {
+            let nobody =
+                "nobody is in the roster, and what is needed follows from how many they are";
+            (nobody.to_owned(), Tone::Wait)
+        }
         (0, 0) => (format!("fit for {seats}"), Tone::Good),
         (0, _) => (format!("fit for {seats}, with care"), Tone::Wait),
         _ => (format!("not fit for {seats}"), Tone::Bad),

@@ -10,6 +10,7 @@ use crate::desk::{Desk, has, mode};
 use crate::fakedocker::FakeDocker;
 use crate::machine::Machine;
 use crate::support::{Output, docker};
+use crate::walls::{bridge, tear_down};
 
 const TWO: &str = "alpha: [ada, bob]";
 
@@ -104,6 +105,15 @@ fn every_code_is_explained_where_the_program_is() {
 }
 
 #[test]
+fn without_a_roster_nobody_is_told_that_the_machine_suffices() {
+    let machine = machine();
+    machine.node.set_groups("");
+    let said = machine.node.thon(&["doctor"]).ok();
+    has(&said.stdout, &["nobody is in the roster"]);
+    assert!(!said.stdout.contains("fit for"), "{}", said.stdout);
+}
+
+#[test]
 fn full_disks_are_found() {
     let mut machine = machine();
     let work = machine.node.folder().join("work");
@@ -158,10 +168,12 @@ fn an_unfiltered_bridge_is_found_and_mended_in_the_kernel() {
     pin(&mut machine, &others, None);
     machine.kernel_says(key, 0);
     problem(&machine, "THON-NET-01", &["reach each other", &format!("sudo sysctl -w {key}=1")]);
-    // The kernel keeps this value for each network apart, so that it is really set here.
-    let script = format!("\"$@\" && cat {} /etc/sysctl.d/90-thon.conf", sysctl(key));
+    // The kernel keeps this value for each network apart, so that it is really set here. Docker's
+    // bridges aren't in this network: that there can be no walls around them is said, too.
+    let script = format!("\"$@\" || cat {} /etc/sysctl.d/90-thon.conf", sysctl(key));
     let said = machine.shell(&script, &["--yes", "doctor", "--fix"]).ok();
-    has(&said.stdout, &["fit for 2 seats", "\n1\n", &format!("\n{key} = 1\n")]);
+    has(&said.stdout, &["fit for 2 seats", "warning  THON-FIREWALL-01", "\n1\n"]);
+    has(&said.stdout, &[&format!("\n{key} = 1\n")]);
     has(&said.stderr, &["THON-NET-01", &format!("{key} was 0 and is 1")]);
     assert_eq!(std::fs::read_to_string(sysctl(key)).unwrap(), before);
 }
@@ -232,6 +244,20 @@ fn nginx_and_its_configuration_are_looked_at() {
     let text = std::fs::read_to_string(&conf).unwrap();
     std::fs::write(&conf, text.replace("http {", "http {\n  lissten 80;")).unwrap();
     problem(&machine, "THON-NGINX-03", &["unknown directive \"lissten\"", "thon nginx sync"]);
+}
+
+#[test]
+fn walls_that_fell_are_found_and_put_up_again() {
+    let mut machine = machine();
+    pin(&mut machine, &KEYS, None);
+    let fix = || machine.thon(&["--json", "--yes", "doctor", "--fix"]).ok();
+    let stands = |said: &Output| codes(said, "ok").iter().any(|code| code == "THON-FIREWALL-01");
+    assert!(stands(&fix()));
+    tear_down(&bridge(&machine.node.name));
+    let said = machine.node.thon(&["doctor"]).ok();
+    has(&said.stdout, &["warning  THON-FIREWALL-01", "loopback", "run `thon run`"]);
+    assert!(stands(&fix()));
+    assert!(stands(&machine.node.thon(&["--json", "doctor"]).ok()));
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn seen(kind: &str, name: &str, format: &str) -> String {
 
 /// The bridge of one of the node's networks.
 #[track_caller]
-fn bridge(network: &str) -> String {
+pub(crate) fn bridge(network: &str) -> String {
     seen("network", network, r#"{{index .Options "com.docker.network.bridge.name"}}"#)
 }
 
@@ -71,7 +71,7 @@ fn rules() -> String {
 
 /// Takes the jumps to the rules of this bridge away, as a restart of somebody's own firewall does.
 #[track_caller]
-fn tear_down(bridge: &str) {
+pub(crate) fn tear_down(bridge: &str) {
     let mut program = String::new();
     for line in rules().lines() {
         let Some(rule) = line.strip_prefix("-A ") else {

@@ -64,6 +64,7 @@ codes! {
     Net02 = "THON-NET-02", "addresses for everyone";
     Net03 = "THON-NET-03", "the subnet is free";
     Net04 = "THON-NET-04", "the sandboxes' network";
+    Firewall01 = "THON-FIREWALL-01", "sandboxes are kept from this machine";
     Port01 = "THON-PORT-01", "the ports of nginx";
     Port02 = "THON-PORT-02", "the ports of seats";
     Port03 = "THON-PORT-03", "ports for newcomers";

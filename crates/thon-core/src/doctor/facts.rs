@@ -73,6 +73,9 @@ pub struct HostFacts {
     pub engine: Fact<Result<EngineFacts, Failure>>,
     /// The sandboxes' network.
     pub network: Fact<NetworkFacts>,
+    /// What doesn't stand of the walls between sandboxes and this machine; absent where none are
+    /// wanted, and where there is no network yet that they could stand around.
+    pub walls: Fact<Vec<WallGap>>,
     /// Users whose sandbox runs.
     pub running: Fact<Vec<UserId>>,
     /// The sandbox image.
@@ -141,6 +144,15 @@ pub struct NetworkFacts {
     pub overlaps: Vec<String>,
     /// Why it can't be used as it is: not ours, or sandboxes reach each other.
     pub flaw: Option<String>,
+}
+
+/// A wall that doesn't stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WallGap {
+    /// Why it doesn't.
+    pub reason: String,
+    /// What the person can do.
+    pub advice: String,
 }
 
 /// The sandbox image.

@@ -19,7 +19,7 @@ pub use code::Code;
 pub use facts::{
     CertificateFacts, ClockFacts, ConnectionFacts, DiskFacts, DnsFacts, EngineFacts, ExposedFile,
     Fact, HostFacts, ImageFacts, KernelFacts, MemoryFacts, NetworkFacts, NginxFacts, PortFacts,
-    PortHolder, PortPurpose, PortsFacts, RangeFacts, Space,
+    PortHolder, PortPurpose, PortsFacts, RangeFacts, Space, WallGap,
 };
 
 /// How much a finding matters.
@@ -53,7 +53,7 @@ pub enum Remedy {
     StartEngine,
     /// Install the programs that the configuration needs and the machine lacks.
     InstallPackages,
-    /// Make the sandboxes' network.
+    /// Make the sandboxes' network and put up the walls around it.
     MakeNetwork,
     /// Make or renew the certificate.
     IssueCertificate,
@@ -88,7 +88,7 @@ impl Remedy {
             }
             Self::StartEngine => "Start Docker".to_owned(),
             Self::InstallPackages => "Install the missing programs with apt-get".to_owned(),
-            Self::MakeNetwork => "Make the sandboxes' network".to_owned(),
+            Self::MakeNetwork => "Make the sandboxes' network and the walls around it".to_owned(),
             Self::IssueCertificate => "Make a new certificate".to_owned(),
             Self::MakePrivate(path) => format!("Make {} its owner's alone", path.display()),
             Self::ReadyImage => "Make the sandbox image ready".to_owned(),

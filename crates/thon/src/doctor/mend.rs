@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::node::Node;
 use crate::setup::EngineStart;
 
+/// What to do where the walls can't be put up; the reason says more.
+const NO_WALLS: &str = "close this machine's services to sandboxes by other means until then";
+
 impl Node {
     /// Does it, and says what was done in one line. The node has to be locked.
     pub async fn mend(&self, remedy: &Remedy) -> Result<String, Error> {
@@ -30,8 +33,12 @@ impl Node {
                 Ok(format!("installed {}", names.join(" ")))
             }
             Remedy::MakeNetwork => {
-                self.ready_network().await?;
-                Ok(format!("the network {} is there", self.config.node))
+                let gaps = self.ready_network().await?;
+                if let Some(gap) = gaps.into_iter().next() {
+                    let tried = "putting up the walls around the sandboxes' network";
+                    return Err(Failure::new(FailureKind::Other, tried, gap, NO_WALLS).into());
+                }
+                Ok(format!("the network {} is there, with its walls", self.config.node))
             }
             Remedy::IssueCertificate => {
                 let certificate = self.certificates.ensure(&self.names).await?;

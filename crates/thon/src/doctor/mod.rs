@@ -17,12 +17,13 @@ use thon_core::adapter::{Failure, FailureKind, SandboxRuntime, Store};
 use thon_core::config::ShowSecrets;
 use thon_core::doctor::{
     CertificateFacts, ClockFacts, DiskFacts, EngineFacts, Fact, Finding, HostFacts, ImageFacts,
-    PortFacts, PortHolder, PortPurpose, PortsFacts, RangeFacts, examine,
+    NetworkFacts, PortFacts, PortHolder, PortPurpose, PortsFacts, RangeFacts, WallGap, examine,
 };
 use thon_core::endpoint::{NetworkMode, Port};
 use thon_core::name::UserId;
 use thon_core::sandbox::{ObservedSandbox, Phase};
 use thon_core::seat::Seat;
+use thon_docker::{FirewallState, Gap, Wall};
 
 use crate::error::Error;
 use crate::node::Node;
@@ -105,6 +106,7 @@ impl Node {
             engine_installed: find_program("dockerd").is_some(),
             engine: docker.engine,
             network: docker.network,
+            walls: docker.walls,
             running,
             image: docker.image,
             disks: DiskFacts { engine: docker.disk, workspaces: disk, home: home_disk },
@@ -141,6 +143,7 @@ impl Node {
             return DockerFacts {
                 engine: Fact::Known(engine),
                 network: Fact::Unknown(NO_ENGINE.to_owned()),
+                walls: Fact::Absent,
                 sandboxes: Fact::Unknown(NO_ENGINE.to_owned()),
                 image: Fact::Unknown(NO_ENGINE.to_owned()),
                 disk: Fact::Unknown(NO_ENGINE.to_owned()),
@@ -174,7 +177,26 @@ impl Node {
                 apart("Docker's disk", move || host::space(&root)).await
             },
         );
-        DockerFacts { engine: Fact::Known(engine), network, sandboxes, image, disk }
+        let walls = self.walls(&network).await;
+        DockerFacts { engine: Fact::Known(engine), network, walls, sandboxes, image, disk }
+    }
+
+    /// What doesn't stand of the walls between sandboxes and this machine. Those between sandboxes
+    /// depend on a value of the kernel, which is looked at with the others.
+    async fn walls(&self, network: &Fact<NetworkFacts>) -> Fact<Vec<WallGap>> {
+        if !network.known().is_some_and(|network| network.present) {
+            return Fact::Absent;
+        }
+        match tokio::time::timeout(PATIENCE, self.firewall()).await {
+            Ok(FirewallState::Unwanted) => Fact::Absent,
+            Ok(FirewallState::Closed) => Fact::Known(Vec::new()),
+            Ok(FirewallState::Open(gaps)) => {
+                let gaps = gaps.into_iter().filter(|gap| gap.wall == Wall::Host);
+                let gap = |Gap { reason, advice, .. }| WallGap { reason, advice };
+                Fact::Known(gaps.map(gap).collect())
+            }
+            Err(_) => Fact::Unknown(late("the packet filter")),
+        }
     }
 
     /// Who has nginx's ports.
@@ -255,7 +277,8 @@ impl Node {
 /// What Docker alone knows.
 struct DockerFacts {
     engine: Fact<Result<EngineFacts, Failure>>,
-    network: Fact<thon_core::doctor::NetworkFacts>,
+    network: Fact<NetworkFacts>,
+    walls: Fact<Vec<WallGap>>,
     sandboxes: Fact<Vec<ObservedSandbox>>,
     image: Fact<ImageFacts>,
     disk: Fact<thon_core::doctor::Space>,

@@ -5,7 +5,7 @@
 
 use super::{Room, count, judge};
 use crate::config::Layout;
-use crate::doctor::facts::{NetworkFacts, PortFacts, PortHolder, PortPurpose, RangeFacts};
+use crate::doctor::facts::{NetworkFacts, PortFacts, PortHolder, PortPurpose, RangeFacts, WallGap};
 use crate::doctor::{Code, Finding, Remedy};
 use crate::endpoint::NetworkMode;
 
@@ -19,6 +19,7 @@ pub(super) fn check(room: &Room<'_>, findings: &mut Vec<Finding>) {
         if let Some(network) = facts.network.known() {
             addresses(room, network, findings);
         }
+        findings.extend(judge(Code::Firewall01, &facts.walls, |gaps| walls(room, gaps)));
         findings.extend(judge(Code::Port03, &facts.ports.range, |range| newcomers(room, range)));
     }
     if let Some(ports) = facts.ports.wanted.known() {
@@ -48,6 +49,24 @@ fn existing(network: &NetworkFacts) -> Finding {
         .fix("`thon setup` makes it, and so does the first `thon run`")
         .remedy(Remedy::MakeNetwork),
     }
+}
+
+fn walls(room: &Room<'_>, gaps: &[WallGap]) -> Finding {
+    let Some(gap) = gaps.first() else {
+        return Finding::ok(Code::Firewall01, "sandboxes reach only what is opened to them");
+    };
+    let says = format!(
+        "sandboxes can reach every service of this machine that listens on more than the loopback: \
+         {}",
+        gap.reason
+    );
+    // Without sandboxes nobody stands before the gap, and the next run closes it.
+    let finding = if room.running() > 0 {
+        Finding::problem(Code::Firewall01, says)
+    } else {
+        Finding::warning(Code::Firewall01, says)
+    };
+    finding.fix(&gap.advice).remedy(Remedy::MakeNetwork)
 }
 
 fn addresses(room: &Room<'_>, network: &NetworkFacts, findings: &mut Vec<Finding>) {
