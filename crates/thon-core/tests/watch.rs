@@ -158,3 +158,14 @@ async fn a_pause_for_idleness_is_told_to_the_proxy_once_for_all() {
     assert_eq!(room.proxy.reloads(), reloads + 1);
     assert!(room.proxy.serving().unwrap().routes.iter().all(|route| route.paused));
 }
+
+/// What answers is in a participant's hands, and no calendar has the year that it may name.
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_in_the_future_is_one_of_now() {
+    let room = Room::new();
+    let users = fixture::users(1);
+    run(&room.orchestrator(), &users, None).await;
+    room.runtime.browse(&users[0], room.clock.now() + Duration::from_millis(u64::MAX / 2));
+    let views = room.orchestrator().status(&users).await.unwrap();
+    assert_eq!(views[0].active_at, Some(room.clock.now()));
+}
