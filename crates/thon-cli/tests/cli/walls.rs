@@ -87,20 +87,24 @@ pub(crate) fn tear_down(bridge: &str) {
     }
 }
 
-/// A container on Docker's usual network that publishes one server at two ports.
+/// A container on a network of somebody else that publishes one server at two ports.
 struct Stranger(String);
 
 impl Stranger {
     fn start(name: &str, ports: [u16; 2]) -> Self {
         let stranger = Self(name.to_owned());
+        let bridge = format!("com.docker.network.bridge.name=stra-{}", ports[0]);
+        docker(&["network", "create", "--opt", &bridge, name]);
         let serve = format!(
             "mkdir /tmp/w && cd /tmp/w && printf '{WORDS}' > index.html && \
              exec python3 -m http.server 8000"
         );
         let [one, other] = ports.map(|port| format!("{port}:8000"));
-        let run = ["run", "--detach", "--name", name, "--publish", &one, "--publish", &other];
+        let run = ["run", "--detach", "--name", name, "--network", name];
+        let publish = ["--publish", &one, "--publish", &other];
         let image = image();
-        docker(&[&run, ["--entrypoint", "sh", &image, "-c", &serve].as_slice()].concat());
+        let program = ["--entrypoint", "sh", &image, "-c", &serve];
+        docker(&[run.as_slice(), &publish, &program].concat());
         stranger
     }
 }
@@ -108,6 +112,7 @@ impl Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         try_docker(&["rm", "--force", &self.0]);
+        try_docker(&["network", "rm", &self.0]);
     }
 }
 
@@ -175,7 +180,8 @@ fn a_sandbox_reaches_what_the_configuration_opens_and_nothing_else_of_this_machi
     is_nobody(&ada);
     let offline = format!("{}_offline", stage.name);
     for (who, network) in [(&ada, stage.name.as_str()), (&carol, &offline)] {
-        let machine = [address_of(&bridge(network)), own_address(), address_of("docker0")];
+        let machine =
+            [address_of(&bridge(network)), own_address(), address_of(&bridge(&stranger.0))];
         for address in &machine {
             let url = |port: &dyn std::fmt::Display| format!("http://{address}:{port}/");
             // Not what isn't named, be it a program of this machine or a container's port.
