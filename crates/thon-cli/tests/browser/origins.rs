@@ -73,7 +73,9 @@ async fn a_page_reaches_another_s_editor_in_layout_path_and_in_no_other() {
     for layout in ["path", "port", "subdomain"] {
         let everyone = venue.lay_out(layout, GROUPS);
         let [ada, bob] = everyone.as_slice() else { panic!("{everyone:?}") };
+        // Before an editor looks: it shows what comes later only once it watches the folder.
         write_file(ada.container(), "/workspace/secret.txt", SECRET);
+        team::bring_files(ada.container());
         let page = PAGE.replace("VICTIM", ada.url()).replace("SOCKET", SOCKET);
         write_file(bob.container(), "/workspace/index.html", &page);
         if !std::mem::replace(&mut served, true) {
@@ -130,7 +132,6 @@ async fn what_the_page_found(browser: &Browser, host: &Instance) -> Found {
 /// On an origin of its own an editor has everything that it has below a path: sockets, web views
 /// with their service worker, a terminal.
 async fn an_editor_works_whole(browser: &Browser, ada: &Instance) {
-    team::bring_files(ada.container());
     browser.open_file("README.md").await;
     browser.command("Markdown: Open Preview to the Side").await;
     assert_eq!(browser.heading_in_web_view().await, team::HEADING);
