@@ -135,6 +135,7 @@ async fn an_editor_works_whole(browser: &Browser, ada: &Instance) {
     browser.open_file("README.md").await;
     browser.command("Markdown: Open Preview to the Side").await;
     assert_eq!(browser.heading_in_web_view().await, team::HEADING);
+    browser.command("View: Focus First Editor Group").await;
     browser.open_terminal().await;
     browser.press("echo thon-$((40+2)) > from-terminal.txt\n").await;
     browser.in_explorer("from-terminal.txt").await;
