@@ -280,7 +280,8 @@ async fn an_engine_behind_a_tcp_port_works_as_well() {
     let runtime = DockerRuntime::connect(settings).unwrap();
     runtime.ping().await.unwrap();
     let engine = runtime.engine_facts().await.unwrap();
-    assert!(engine.local && engine.unlimited.is_empty(), "{engine:?}");
+    // A tunnel may lead anywhere.
+    assert!(!engine.local && engine.unlimited.is_empty(), "{engine:?}");
     assert!(engine.data_root.is_absolute() && engine.time.is_some(), "{engine:?}");
     let version = runtime.version().await.unwrap();
     assert!(version.version.starts_with(|c: char| c.is_ascii_digit()), "{version:?}");

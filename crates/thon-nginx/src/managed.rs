@@ -186,7 +186,14 @@ async fn start(turn: &Turn, rendered: &Rendered) -> Result<(), NginxError> {
     }
     // The program returns before its child has written the pid file, so that a look at the process
     // comes too early; a start that failed has logged why.
-    turn.wait_until_served(&rendered.generation, &before, || true).await
+    let served = turn.wait_until_served(&rendered.generation, &before, || true).await;
+    if served.is_err() {
+        // One that gives up, as on a full disk, holds its ports until it is gone; the next attempt
+        // would take it for a stranger.
+        gone(TERM_GRACE, move || running(&settings).is_some() || !process::starts(&settings.home))
+            .await?;
+    }
+    served
 }
 
 /// Sets a large log aside; nginx opens a new one when it reloads or starts.

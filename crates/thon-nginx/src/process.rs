@@ -116,9 +116,14 @@ pub(crate) struct Master {
 }
 
 impl Master {
-    /// The master of the prefix `home`, if it runs.
+    /// The master of the prefix `home`, if it runs. Found by its title where the pid file is gone or
+    /// was never filled, as on a full disk: nginx goes on without it.
     pub(crate) fn managed(pid_file: &Path, home: &Path) -> Option<Self> {
-        Self::find(pid_file, format!(" -p {} ", home.display()))
+        let mark = format!(" -p {} ", home.display());
+        Self::find(pid_file, mark.clone()).or_else(|| {
+            let mut found = processes().map(|pid| Self { pid, mark: mark.clone() });
+            found.find(Self::alive)
+        })
     }
 
     /// The master that wrote `pid_file`, if it runs.
@@ -194,6 +199,12 @@ pub(crate) fn orphans(home: &Path) -> Vec<u32> {
             && open_files(*pid).iter().any(|file| file.starts_with(&logs))
     };
     processes().filter(ours).collect()
+}
+
+/// True while a program that was started with the prefix `home` is there, whatever becomes of it.
+pub(crate) fn starts(home: &Path) -> bool {
+    let prefix = format!(" -p {} ", home.display());
+    processes().any(|pid| title(pid).contains(&prefix))
 }
 
 /// Asks an orphan to finish what it began; its open sockets live on.
