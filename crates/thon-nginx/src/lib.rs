@@ -16,6 +16,7 @@ mod error;
 mod facts;
 mod files;
 mod managed;
+mod page;
 mod probe;
 mod process;
 mod route;

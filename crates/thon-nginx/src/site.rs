@@ -18,6 +18,7 @@ use thon_core::name::NodeName;
 use thon_core::proxy::{Entrance, ProxySite};
 
 use crate::error::NginxError;
+use crate::page;
 use crate::route::{self, RouteView};
 use crate::settings::Machine;
 
@@ -106,6 +107,7 @@ pub(crate) fn render(
     acme_webroot: Option<&Path>,
     target: Target<'_>,
 ) -> Result<Rendered, NginxError> {
+    let environment = environment()?;
     let chain = read_certificate(&site.certificate.chain)?;
     let root = site.certificate.root.as_deref().map(read_certificate).transpose()?;
     let root = root.as_deref().map(root_text).transpose()?;
@@ -142,18 +144,18 @@ pub(crate) fn render(
         shared_origin: own_origins < routes.len(),
         routes,
         shapes,
-        welcome_page: page(include_str!("../templates/welcome.html")),
-        missing_page: page(include_str!("../templates/missing.html")),
-        slow_page: page(include_str!("../templates/slow.html")),
-        starting_page: page(include_str!("../templates/starting.html")),
-        paused_page: page(include_str!("../templates/paused.html")),
+        welcome_page: page::WELCOME.line(&environment)?,
+        missing_page: page::MISSING.line(&environment)?,
+        slow_page: page::SLOW.line(&environment)?,
+        starting_page: page::STARTING.line(&environment)?,
+        paused_page: page::PAUSED.line(&environment)?,
     };
     route::distinct_ports(site)?;
     let template = match target {
         Target::Managed { .. } => "managed.conf.j2",
         Target::System { .. } => "site.conf.j2",
     };
-    let text = environment()?.get_template(template)?.render(Serde(&view))? + "\n";
+    let text = environment.get_template(template)?.render(Serde(&view))? + "\n";
     let generation = fingerprint(&text, &chain);
     Ok(Rendered { text: text.replace(PENDING, &generation), generation })
 }
@@ -169,6 +171,7 @@ fn environment() -> Result<Environment<'static>, NginxError> {
         ("server.conf.j2", include_str!("../templates/server.conf.j2")),
         ("shared.conf.j2", include_str!("../templates/shared.conf.j2")),
         ("own.conf.j2", include_str!("../templates/own.conf.j2")),
+        ("page.html.j2", include_str!("../templates/page.html.j2")),
     ] {
         environment.add_template(name, text)?;
     }
@@ -283,11 +286,6 @@ fn file_path<'a>(what: &'static str, path: &'a Path) -> Result<&'a str, NginxErr
                       characters",
         }),
     }
-}
-
-/// A page in one line, as nginx's single quotes take it.
-fn page(html: &str) -> String {
-    html.lines().map(str::trim).collect()
 }
 
 fn read_certificate(path: &Path) -> Result<Vec<u8>, NginxError> {

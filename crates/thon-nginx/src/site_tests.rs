@@ -272,13 +272,9 @@ fn two_routes_on_one_path_are_refused_by_name() {
 
 #[test]
 fn the_pages_fit_into_nginx_s_quotes() {
-    for html in [
-        include_str!("../templates/welcome.html"),
-        include_str!("../templates/missing.html"),
-        include_str!("../templates/slow.html"),
-        include_str!("../templates/starting.html"),
-    ] {
-        let page = page(html);
+    let environment = environment().unwrap();
+    for page in [page::WELCOME, page::MISSING, page::SLOW, page::STARTING, page::PAUSED] {
+        let page = page.line(&environment).unwrap();
         assert!(page.len() < LONGEST_TEXT && !page.contains(['\'', '\\', '$', '\n']), "{page}");
     }
 }
