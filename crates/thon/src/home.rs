@@ -3,9 +3,8 @@
 //! For: where things are, and the lock that keeps two commands from changing a node at once.
 //! Not for: what is in the files.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, Metadata};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,7 @@ use thon_core::doctor::ExposedFile;
 use time::OffsetDateTime;
 
 use crate::error::Error;
-use crate::file;
+use crate::{file, held};
 
 /// The folder and the places in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,20 +145,9 @@ impl Home {
         let path = self.root.join("lock");
         let tried = format!("locking {}", path.display());
         let failed = |cause: std::io::Error| file::failure(&tried, &cause);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                drop(file.read_to_string(&mut holder));
+        let mut file = match held::hold(&path).map_err(failed)? {
+            Ok(file) => file,
+            Err(holder) => {
                 return Err(Failure::new(
                     FailureKind::Conflict,
                     tried,
@@ -167,14 +155,10 @@ impl Home {
                     "wait until it has ended, then try again",
                 ));
             }
-        }
+        };
         let note = note(std::process::id(), std::env::args(), SystemTime::now());
         // The lock is held with or without a note: on a full disk things must still be stopped.
-        drop(
-            file.set_len(0)
-                .and_then(|()| file.rewind())
-                .and_then(|()| file.write_all(note.as_bytes())),
-        );
+        drop(held::sign(&mut file, &note));
         Ok(HomeLock { _file: file })
     }
 }

@@ -9,6 +9,7 @@ mod assets;
 mod doctor;
 mod error;
 mod file;
+mod held;
 mod home;
 mod lifetime;
 mod load;

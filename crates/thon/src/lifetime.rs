@@ -6,7 +6,7 @@
 //! Not for: what is due; the core's rules say that.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ use crate::activity;
 use crate::error::Error;
 use crate::home::Home;
 use crate::node::Node;
+use crate::{file, held};
 
 /// A log that is longer than this is begun anew when a watcher starts.
 const LOG_LIMIT: u64 = 1 << 20;
@@ -50,37 +51,22 @@ fn place(home: &Home) -> PathBuf {
     home.root().join("watch.lock")
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
-}
-
 impl Watch {
     /// Becomes the node's watcher, or says which process is.
     pub fn begin(home: &Home) -> Result<Self, Failure> {
         home.create()?;
         let path = place(home);
         let tried = format!("locking {}", path.display());
-        let failed = |cause: std::io::Error| {
-            let advice = "make the folder writable, or name another in THON_HOME";
-            Failure::new(FailureKind::Denied, &tried, cause.to_string(), advice)
-        };
-        let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                drop(file.read_to_string(&mut holder));
+        let failed = |cause: std::io::Error| file::failure(&tried, &cause);
+        let mut file = match held::hold(&path).map_err(failed)? {
+            Ok(file) => file,
+            Err(holder) => {
                 let cause = format!("process {} watches this node already", holder.trim());
                 let advice = "`thon watch --once` looks once beside it";
                 return Err(Failure::new(FailureKind::Conflict, &tried, cause, advice));
             }
-        }
-        let note = format!("{}\n", std::process::id());
-        file.set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(note.as_bytes()))
-            .map_err(failed)?;
+        };
+        held::sign(&mut file, &format!("{}\n", std::process::id())).map_err(failed)?;
         Ok(Self { file, path })
     }
 }
