@@ -177,14 +177,9 @@ async fn killed_in_the_middle_of_a_full_room_the_next_run_converges() {
     for eighth in 1..8 {
         let room = room();
         room.faults.halt_at(whole.faults.count() * eighth / 8);
-        let halted = async {
-            while !room.faults.halted() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
         tokio::select! {
             biased;
-            () = halted => {}
+            () = room.faults.until_halted() => {}
             report = room.run(&users) => panic!("it ended: {:?}", report.failures),
         }
         room.faults.halt_at(0);

@@ -110,14 +110,9 @@ async fn killed_at_any_operation(layout: Layout) {
         room.faults.halt_at(step);
         let orchestrator = laid_out(&room, layout);
         let request = everyone(&users);
-        let halted = async {
-            while !room.faults.halted() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
         tokio::select! {
             biased;
-            () = halted => {}
+            () = room.faults.until_halted() => {}
             result = orchestrator.run(&request) => drop(result),
         }
         room.faults.halt_at(0);
@@ -243,6 +238,20 @@ async fn ports_and_passwords_survive_stop_and_down() {
     assert_eq!(urls(&before), urls(&after));
     let password = |report: &RunReport| report.instances[1].password.clone();
     assert_eq!(password(&before), password(&after));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_is_refused_for_whoever_never_had_a_sandbox_and_for_nobody_else() {
+    let room = Room::new();
+    let users = fixture::users(3);
+    room.run(&users[..2]).await;
+    let orchestrator = room.orchestrator();
+    orchestrator.stop(Some(&users[..1]), true).await.unwrap();
+    let (stopped, failures) = orchestrator.stop(Some(&users), false).await.unwrap();
+    assert_eq!(stopped, users[1..2]);
+    let failed: Vec<_> =
+        failures.iter().map(|failed| (&failed.user, failed.failure.kind)).collect();
+    assert_eq!(failed, [(&users[2], FailureKind::Missing)]);
 }
 
 #[tokio::test(start_paused = true)]

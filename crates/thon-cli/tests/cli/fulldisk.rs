@@ -85,6 +85,8 @@ fn a_disk_that_is_full_is_said_at_every_write_and_costs_nobody_who_works() {
         text.replace("nginx:\n", "nginx:\n  ssl_provider: embedded\n")
     });
     let disk = SmallDisk::mount(&stage.thon_home());
+    // In this order: what runs is ended while the records of it are there.
+    let stage = stage;
 
     // From nothing: each run comes a little further than the one before.
     let said = until_it_fits(&disk, "a first run", || stage.run_with(&[]));

@@ -297,7 +297,8 @@ impl Orchestrator {
     }
 
     /// Stops the sandboxes of `users`, or everyone's; with `remove` they are taken away as well.
-    /// Workspaces stay. Returns whose were stopped, and what failed.
+    /// Workspaces stay. Returns whose were stopped, and what failed; stopping what is gone succeeds,
+    /// but not for someone who never had a sandbox.
     pub async fn stop(
         &self,
         users: Option<&[UserId]>,
@@ -305,6 +306,7 @@ impl Orchestrator {
     ) -> Result<(Vec<UserId>, Vec<UserFailure>), RunError> {
         let observed = self.adapters.runtime.observe().await?;
         let wanted = |user: &UserId| users.is_none_or(|users| users.contains(user));
+        let mut failures = self.unknown(users.unwrap_or_default(), &observed).await?;
         let gate = Arc::new(Semaphore::new(QUESTIONS));
         let mut tasks = JoinSet::new();
         for sandbox in observed.into_iter().filter(|sandbox| wanted(&sandbox.user)) {
@@ -318,7 +320,7 @@ impl Orchestrator {
                 (sandbox.user, result)
             });
         }
-        let (mut stopped, mut failures) = (Vec::new(), Vec::new());
+        let mut stopped = Vec::new();
         while let Some(joined) = tasks.join_next().await {
             match joined {
                 Ok((user, Ok(()))) => stopped.push(user),
@@ -328,6 +330,31 @@ impl Orchestrator {
         }
         stopped.sort();
         Ok((stopped, failures))
+    }
+
+    /// Those of `users` who have no sandbox and never had a seat: misspelt, most likely.
+    async fn unknown(
+        &self,
+        users: &[UserId],
+        observed: &[ObservedSandbox],
+    ) -> Result<Vec<UserFailure>, RunError> {
+        let there = |user: &UserId| observed.iter().any(|sandbox| sandbox.user == *user);
+        let without: Vec<&UserId> = users.iter().filter(|user| !there(user)).collect();
+        if without.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seats = self.adapters.store.load_seats().await?;
+        let seated = |user: &UserId| seats.iter().any(|seat| seat.user == *user);
+        let unknown = without.into_iter().filter(|user| !seated(user));
+        let failure = |user: &UserId| {
+            Failure::new(
+                FailureKind::Missing,
+                format!("stopping the sandbox of {user}"),
+                "there is none",
+                "`thon status` lists who has one",
+            )
+        };
+        Ok(unknown.map(|user| UserFailure { user: user.clone(), failure: failure(user) }).collect())
     }
 
     /// Takes the proxy's configuration away.

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::adapter::{Failure, FailureKind};
 
@@ -53,6 +54,13 @@ impl Faults {
     pub fn halted(&self) -> bool {
         let halt_at = self.halt_at.load(Ordering::SeqCst);
         halt_at > 0 && self.count() >= halt_at
+    }
+
+    /// Waits until an operation has been halted.
+    pub async fn until_halted(&self) {
+        while !self.halted() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// How many operations there were.
