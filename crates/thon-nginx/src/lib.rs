@@ -99,7 +99,14 @@ fn taken(settings: &NginxSettings, ports: &[Port]) -> BTreeSet<Port> {
     ours.extend(process::orphans(&settings.home));
     let texts = [settings.managed_conf(), settings.available()];
     let texts = texts.iter().filter_map(|path| std::fs::read_to_string(path).ok());
-    process::held_by_others(ports, &ours, &texts.collect::<String>())
+    let text = texts.collect::<String>();
+    // The system's nginx serves others' sites too: what our configuration has no server on isn't
+    // ours, whoever listens there.
+    let (served, foreign): (Vec<Port>, Vec<Port>) =
+        ports.iter().copied().partition(|port| process::listens(&text, *port));
+    let mut taken = process::held_by_others(&served, &ours, &text);
+    taken.extend(process::held_by_others(&foreign, &[], ""));
+    taken
 }
 
 async fn apply(settings: Arc<NginxSettings>, site: ProxySite) -> Result<ProxyChange, NginxError> {

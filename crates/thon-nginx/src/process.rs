@@ -139,7 +139,7 @@ impl Master {
 
     /// True while the process runs and is the one we mean.
     pub(crate) fn alive(&self) -> bool {
-        is_master(&title(self.pid), &self.mark)
+        is_master(&title(self.pid), &self.mark) && is_trusted(&status(self.pid), own_id())
     }
 
     /// Sends a signal; false if the process is gone.
@@ -195,6 +195,7 @@ pub(crate) fn orphans(home: &Path) -> Vec<u32> {
     let logs = home.join("logs");
     let ours = |pid: &u32| {
         serves(&title(*pid))
+            && is_of_this_machine(&status(*pid))
             && !parent(*pid).is_some_and(|parent| is_master(&title(parent), ""))
             && open_files(*pid).iter().any(|file| file.starts_with(&logs))
     };
@@ -204,7 +205,8 @@ pub(crate) fn orphans(home: &Path) -> Vec<u32> {
 /// True while a program that was started with the prefix `home` is there, whatever becomes of it.
 pub(crate) fn starts(home: &Path) -> bool {
     let prefix = format!(" -p {} ", home.display());
-    processes().any(|pid| title(pid).contains(&prefix))
+    let we = own_id();
+    processes().any(|pid| title(pid).contains(&prefix) && is_trusted(&status(pid), we))
 }
 
 /// Asks an orphan to finish what it began; its open sockets live on.
@@ -218,6 +220,31 @@ fn title(pid: u32) -> String {
     let text = bytes.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect::<Vec<_>>();
     // With a space at the end, so that a prefix can be searched as a whole word.
     text.join(" ").trim_end().to_owned() + " "
+}
+
+fn own_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// What the kernel says of a process to everyone; empty if it is gone.
+fn status(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default()
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+}
+
+/// False of a process in a container: a participant may give theirs any title.
+fn is_of_this_machine(status: &str) -> bool {
+    field(status, "NSpid").is_some_and(|ids| ids.split_whitespace().count() == 1)
+}
+
+/// True of a process of this machine that root or the user `we` started: whoever may do that needs
+/// no title to mislead us.
+fn is_trusted(status: &str, we: u32) -> bool {
+    let owner = field(status, "Uid").and_then(|ids| ids.split_whitespace().nth(1)?.parse().ok());
+    is_of_this_machine(status) && owner.is_some_and(|owner: u32| owner == 0 || owner == we)
 }
 
 fn parent(pid: u32) -> Option<u32> {
@@ -278,8 +305,10 @@ pub(crate) fn held_by_others(ports: &[Port], ours: &[u32], served: &str) -> BTre
             return false;
         }
         let sockets = tables.iter().flat_map(|table| listeners(table));
-        let mut held = sockets.filter(|(held, _)| *held == port.get());
-        !held.all(|(_, inode)| files.contains(Path::new(&format!("socket:[{inode}]"))))
+        let held: Vec<_> = sockets.filter(|(held, _)| *held == port.get()).collect();
+        let ours = |inode: &str| files.contains(Path::new(&format!("socket:[{inode}]")));
+        // One that is bound and doesn't listen is in no table, and nobody's that we know.
+        held.is_empty() || !held.iter().all(|(_, inode)| ours(inode))
     });
     taken
 }
@@ -386,6 +415,18 @@ mod tests {
         assert!(is_master(title, " -p /home/a/.thon/nginx "));
         assert!(!is_master(title, " -p /home/a/.thon/ngin "));
         assert!(!is_master("vim -p /home/a/.thon/nginx ", " -p /home/a/.thon/nginx "));
+    }
+
+    #[test]
+    fn a_title_is_believed_of_root_and_of_ourselves_and_of_nobody_in_a_container() {
+        let of =
+            |uid: u32, ids: &str| format!("Name:\tnginx\nUid:\t9\t{uid}\t9\t9\nNSpid:\t{ids}\n");
+        assert!(is_trusted(&of(0, "4711"), 1000) && is_trusted(&of(1000, "4711"), 1000));
+        assert!(!is_trusted(&of(1001, "4711"), 1000));
+        assert!(!is_trusted(&of(0, "4711\t12"), 1000) && !is_of_this_machine(&of(33, "4711\t12")));
+        assert!(is_of_this_machine(&of(33, "4711")));
+        assert!(!is_trusted("", 0));
+        assert!(is_trusted(&status(std::process::id()), own_id()));
     }
 
     #[test]
