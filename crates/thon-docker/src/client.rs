@@ -115,6 +115,12 @@ impl DockerRuntime {
         &self.host
     }
 
+    /// True if the engine is on this machine as far as its address tells: only then are its folders,
+    /// its networks and its packet filter those that we see. A TCP port may be a tunnel.
+    pub(crate) fn is_here(&self) -> bool {
+        self.host().starts_with("unix://")
+    }
+
     pub(crate) fn settings(&self) -> &DockerSettings {
         &self.settings
     }

@@ -56,7 +56,7 @@ impl DockerRuntime {
         let layer = container.size_rw.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
         let workspace = match workspace_of(&container) {
             None => 0,
-            Some(folder) if tokio::fs::read_dir(&folder).await.is_ok() => {
+            Some(folder) if self.is_here() && tokio::fs::read_dir(&folder).await.is_ok() => {
                 count(&tried, &folder).await?
             }
             // The folder is root's alone, or on another machine: the sandbox can look for itself.

@@ -54,7 +54,7 @@ impl DockerWorkspaces {
         let listed = client.list_volumes(None::<ListVolumesOptions>);
         let listed = self.runtime.call(tried, QUICK, listed).await?;
         // Only then is a folder of the engine's one of ours.
-        let here = self.runtime.settings().host().starts_with("unix://");
+        let here = self.runtime.is_here();
         let mut found = Vec::new();
         for volume in listed.volumes.unwrap_or_default() {
             let Some(user) = self.owner(&volume.name, &volume.labels) else { continue };
@@ -243,7 +243,19 @@ fn folders(tried: &str, top: &Path) -> Result<Vec<Place>, DockerError> {
     for group in names(tried, top)? {
         let Ok(group) = GroupName::new(group) else { continue };
         let folder = top.join(group.as_str());
-        for user in names(tried, &folder)? {
+        let present = names(tried, &folder)?;
+        for user in &present {
+            // What a deletion that was killed has left is still its user's, to be deleted again.
+            if let Some(user) = user.strip_prefix('.').and_then(|name| name.strip_suffix(".gone"))
+                && let Ok(user) = Username::new(user)
+                && !present.iter().any(|name| name == user.as_str())
+            {
+                let path = folder.join(user.as_str());
+                let user = UserId::new(group.clone(), user);
+                let folder = Some(aside(&path, &user));
+                all.push(Place { user, workspace: Workspace::Bind(path), folder });
+                continue;
+            }
             let Ok(user) = Username::new(user) else { continue };
             let path = folder.join(user.as_str());
             let user = UserId::new(group.clone(), user);
@@ -275,18 +287,27 @@ fn check_folder(tried: &str, user: &UserId, path: &Path) -> Result<(), DockerErr
 /// Deletes a folder: it is put aside under a name that no user can have, so that whoever is killed
 /// half-way leaves no half workspace, and the next deletion goes on with it.
 fn delete_folder(tried: &str, user: &UserId, path: &Path) -> Result<(), DockerError> {
-    let aside = path.with_file_name(format!(".{}.gone", user.user));
+    let aside = aside(path, user);
     let failed = |error: &io::Error| in_words(tried, path, error);
     sweep(&aside).map_err(|error| failed(&error))?;
     if bind::find(tried, path, user)? {
         fs::rename(path, &aside).map_err(|error| failed(&error))?;
-        sweep(&aside).map_err(|error| failed(&error))?;
+        if let Err(error) = sweep(&aside) {
+            // What is left stays where it is found, and can be deleted again.
+            drop(fs::rename(&aside, path));
+            return Err(failed(&error));
+        }
     }
     if let Some(group) = path.parent() {
         // Stays where others of the group have theirs in it.
         drop(fs::remove_dir(group));
     }
     Ok(())
+}
+
+/// Where a folder is put while it is deleted.
+fn aside(path: &Path, user: &UserId) -> PathBuf {
+    path.with_file_name(format!(".{}.gone", user.user))
 }
 
 fn sweep(aside: &PathBuf) -> io::Result<()> {
@@ -345,6 +366,12 @@ mod tests {
         let found: Vec<_> = found.into_iter().map(Place::measured).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((&found[0].user, found[0].size.is_some()), (&alice, true));
+
+        // A deletion that was killed, or could not do everything, is found and goes on.
+        fs::remove_dir_all(top.path().join("alpha/.alice.gone")).unwrap();
+        fs::rename(&path, top.path().join("alpha/.alice.gone")).unwrap();
+        let [half] = &folders("x", top.path()).unwrap()[..] else { panic!("lost") };
+        assert_eq!((&half.user, &half.workspace), (&alice, &Workspace::Bind(path.clone())));
 
         for _ in 0..2 {
             delete_folder("x", &alice, &path).unwrap();

@@ -175,7 +175,7 @@ impl DockerRuntime {
     /// Why this machine's packet filter can't be the one that sandboxes pass.
     fn out_of_reach(&self) -> Option<Gap> {
         let elsewhere = "close that machine's services to the sandboxes' network yourself";
-        if self.is_elsewhere() {
+        if !self.is_here() {
             return Some(host_gap("Docker runs on another machine", elsewhere));
         }
         let interface = interface_name(self.node(), Reach::Online);
@@ -190,13 +190,9 @@ impl DockerRuntime {
         ))
     }
 
-    fn is_elsewhere(&self) -> bool {
-        !self.host().starts_with("unix://")
-    }
-
     /// Whether sandboxes are kept from each other.
     async fn neighbours(&self) -> Option<Gap> {
-        if self.is_elsewhere() {
+        if !self.is_here() {
             return None;
         }
         bridge_gap(tokio::fs::read_to_string(BRIDGE_FILTER).await.ok().as_deref())

@@ -217,6 +217,8 @@ impl Rules {
             lines.push(format!("-I {chain} 1 {jump}"));
         }
         if docker && rules_of(listing, "FORWARD").next() != Some(TO_USER) {
+            let there = rules_of(listing, "FORWARD").filter(|rule| *rule == TO_USER);
+            lines.extend(there.map(|rule| format!("-D FORWARD {rule}")));
             lines.push(format!("-I FORWARD 1 {TO_USER}"));
         }
         lines.push("COMMIT".to_owned());
