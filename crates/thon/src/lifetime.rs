@@ -162,11 +162,15 @@ impl Node {
         let mut unsaved = self.home().create().and_then(|()| activity::save(&path, &ledger)).err();
         let due = self.orchestrator().due(&ledger, policy).await?;
         let mut enforced = Enforced::default();
-        if due.calls_for_action(policy)
-            && let Ok(_lock) = self.lock()
-        {
-            enforced = self.orchestrator().enforce(&mut ledger, policy).await?;
-            unsaved = activity::save(&path, &ledger).err().or(unsaved);
+        if due.calls_for_action(policy) {
+            match self.home().lock() {
+                Ok(_lock) => {
+                    enforced = self.orchestrator().enforce(&mut ledger, policy).await?;
+                    unsaved = activity::save(&path, &ledger).err().or(unsaved);
+                }
+                Err(failure) if failure.kind == FailureKind::Conflict => {}
+                Err(failure) => return Err(failure.into()),
+            }
         }
         Ok(Watched { due, enforced, unsaved })
     }

@@ -6,7 +6,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use thon_core::adapter::{CertificateProvider, Failure, FailureKind, ReverseProxy};
+use thon_core::adapter::{Failure, FailureKind, ReverseProxy};
 use thon_core::doctor::Remedy;
 
 use super::sysctl;
@@ -41,7 +41,7 @@ impl Node {
                 Ok(format!("the network {} is there, with its walls", self.config.node))
             }
             Remedy::IssueCertificate => {
-                let certificate = self.certificates.ensure(&self.names).await?;
+                let certificate = self.issue_certificate().await?;
                 let (path, change) = (certificate.chain.display(), certificate.change);
                 if self.proxy.status().await?.running {
                     self.proxy_sync().await?;
