@@ -100,7 +100,7 @@ impl Drop for Daemon<'_> {
 }
 
 /// Whether a daemon answers, or why not.
-fn ask(shell: &Shell) -> Result<(), String> {
+pub(crate) fn ask(shell: &Shell) -> Result<(), String> {
     let output = shell
         .command("docker")
         .args(["info", "--format", "{{.ServerVersion}}"])
