@@ -5,6 +5,7 @@
 //! Not for: choosing ports; that is [`crate::port`].
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,13 @@ impl Endpoint {
     #[must_use]
     pub fn published(&self) -> Upstream {
         Upstream { address: self.address(), path: "/".to_owned() }
+    }
+
+    /// What the proxy dials when it reaches the sandbox itself, at `address`.
+    #[must_use]
+    pub fn at(&self, address: IpAddr) -> Upstream {
+        let address = SocketAddr::new(address, self.code_port().get()).to_string();
+        Upstream { address, path: "/".to_owned() }
     }
 
     /// What the proxy dials when an agent behind `port` serves `/proxy/<port>` itself.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as EngineError;
+use bollard::models::SystemInfo;
 use thon_core::name::NodeName;
 use thon_core::sandbox::SandboxId;
 use tokio::sync::OnceCell;
@@ -39,13 +40,36 @@ pub struct EngineVersion {
     pub api_version: String,
 }
 
+/// The machine that the engine runs on, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Machine {
+    /// Most CPUs that the engine lets a container have.
+    pub(crate) cpus: i64,
+    /// True if containers' networks lie behind a wall of the engine's own, where the host's
+    /// programs reach published ports only: a machine within the machine, or an engine without
+    /// root's rights.
+    pub(crate) walled: bool,
+}
+
+impl Machine {
+    fn read(info: &SystemInfo) -> Self {
+        let options = info.security_options.as_deref().unwrap_or_default();
+        let rootless = options.iter().any(|option| option.contains("rootless"));
+        let desktop = info.operating_system.as_deref().is_some_and(|os| os.contains("Desktop"));
+        Self {
+            cpus: info.ncpu.filter(|count| *count > 0).unwrap_or(1),
+            walled: rootless || desktop,
+        }
+    }
+}
+
 /// Docker as a [`thon_core::adapter::SandboxRuntime`].
 #[derive(Debug)]
 pub struct DockerRuntime {
     settings: DockerSettings,
     host: String,
     client: OnceCell<Docker>,
-    cpu_count: OnceCell<i64>,
+    machine: OnceCell<Machine>,
     /// What is known of sandboxes without asking again.
     known: Mutex<HashMap<SandboxId, Known>>,
     /// The network of those without internet, as soon as it is there behind its walls.
@@ -69,7 +93,7 @@ impl DockerRuntime {
             settings,
             host,
             client: OnceCell::new(),
-            cpu_count: OnceCell::new(),
+            machine: OnceCell::new(),
             offline: OnceCell::new(),
             known: Mutex::default(),
             folders: Mutex::default(),
@@ -98,16 +122,15 @@ impl DockerRuntime {
         })
     }
 
-    /// Most CPUs that the engine lets a container have.
-    pub(crate) async fn cpu_count(&self) -> Result<i64, DockerError> {
+    /// What the engine says about the machine that it runs on.
+    pub(crate) async fn machine(&self) -> Result<Machine, DockerError> {
         let ask = async {
             let client = self.client().await?;
-            // The whole answer is large; only the number leaves the box.
-            let answer = Box::pin(async { client.info().await.map(|info| info.ncpu) });
-            let count = self.call("asking Docker about the machine", QUICK, answer).await?;
-            Ok(count.filter(|count| *count > 0).unwrap_or(1))
+            // The whole answer is large; only these leave the box.
+            let answer = Box::pin(async { client.info().await.map(|info| Machine::read(&info)) });
+            self.call("asking Docker about the machine", QUICK, answer).await
         };
-        self.cpu_count.get_or_try_init(|| ask).await.copied()
+        self.machine.get_or_try_init(|| ask).await.copied()
     }
 
     /// The engine's address.

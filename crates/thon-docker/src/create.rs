@@ -5,10 +5,11 @@
 //! Not for: starting it.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use bollard::models::{
     ContainerCreateBody, ContainerStateStatusEnum, HostConfig, HostConfigLogConfig, Mount,
-    MountType, MountVolumeOptions, PortBinding, RestartPolicy, RestartPolicyNameEnum,
+    MountType, MountVolumeOptions, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
@@ -19,6 +20,7 @@ use thon_core::name::NodeName;
 use thon_core::sandbox::{SandboxId, SandboxSpec, USER_ID};
 use thon_core::workspace::{MOUNT_POINT, Workspace};
 
+use crate::address::kept;
 use crate::client::{DockerRuntime, QUICK, SLOW};
 use crate::error::{DockerError, is_conflict, is_missing};
 use crate::health::Known;
@@ -140,12 +142,13 @@ impl DockerRuntime {
         tried: &str,
         spec: &SandboxSpec,
     ) -> Result<ContainerCreateBody, DockerError> {
-        let cpus = self.cpu_count().await?;
+        let cpus = self.machine().await?.cpus;
+        let address = self.address_for(tried, spec).await?;
         let label = serde_json::to_string(&spec.fingerprint()).map_err(|error| {
             let advice = "this is a fault in THON: please report it";
             DockerError::host(FailureKind::Other, tried, error.to_string(), advice)
         })?;
-        Ok(body(self.node(), spec, cpus, label))
+        Ok(body(self.node(), spec, cpus, label, address))
     }
 }
 
@@ -159,12 +162,13 @@ fn body(
     spec: &SandboxSpec,
     cpus: i64,
     fingerprint: String,
+    address: Option<Ipv4Addr>,
 ) -> ContainerCreateBody {
     let mut labels = labels::of_user(node, &spec.user);
     labels.insert(labels::FINGERPRINT.to_owned(), fingerprint);
     let port = format!("{}/tcp", spec.code_port);
     let bridge = spec.network_mode == NetworkMode::Bridge;
-    let reach = if spec.internet { Reach::Online } else { Reach::Offline };
+    let network = network_name(node, Reach::of(spec));
     let environment = spec.variables().into_iter().map(|(name, value)| format!("{name}={value}"));
     ContainerCreateBody {
         image: Some(spec.image.to_string()),
@@ -175,8 +179,11 @@ fn body(
         env: Some(environment.collect()),
         exposed_ports: bridge.then(|| vec![port.clone()]),
         labels: Some(labels),
+        networking_config: address.map(|address| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.clone(), kept(address))])),
+        }),
         host_config: Some(HostConfig {
-            network_mode: Some(if bridge { network_name(node, reach) } else { "host".to_owned() }),
+            network_mode: Some(if bridge { network } else { "host".to_owned() }),
             dns: is_offline(spec).then(|| vec![NO_NAMESERVER.to_owned()]),
             dns_options: is_offline(spec).then(|| GIVE_UP_SOON.map(str::to_owned).to_vec()),
             port_bindings: bridge.then(|| HashMap::from([(port, Some(vec![binding(spec)]))])),
@@ -288,7 +295,20 @@ mod tests {
 
     fn asked(spec: &SandboxSpec, cpus: i64) -> serde_json::Value {
         let label = serde_json::to_string(&spec.fingerprint()).unwrap();
-        serde_json::to_value(body(&NodeName::default(), spec, cpus, label)).unwrap()
+        serde_json::to_value(body(&NodeName::default(), spec, cpus, label, None)).unwrap()
+    }
+
+    #[test]
+    fn an_address_is_asked_for_on_the_network_that_the_sandbox_is_on() {
+        for (spec, network) in
+            [(spec(), "thon"), (SandboxSpec { internet: false, ..spec() }, "thon_offline")]
+        {
+            let address = Some(Ipv4Addr::new(10, 200, 15, 253));
+            let body = body(&NodeName::default(), &spec, 4, String::new(), address);
+            let asked = serde_json::to_value(body).unwrap();
+            let given = &asked["NetworkingConfig"]["EndpointsConfig"][network]["IPAMConfig"];
+            assert_eq!(given["IPv4Address"], "10.200.15.253", "{network}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! found.
 
 mod activity;
+mod address;
 mod bind;
 mod bind_pack;
 mod bootstrap;

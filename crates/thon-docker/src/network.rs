@@ -12,6 +12,7 @@ use bollard::query_parameters::ListNetworksOptionsBuilder;
 use thon_core::adapter::FailureKind;
 use thon_core::doctor::NetworkFacts;
 use thon_core::name::NodeName;
+use thon_core::sandbox::SandboxSpec;
 
 use crate::client::{DockerRuntime, QUICK, SLOW};
 use crate::error::{DockerError, is_conflict, is_missing};
@@ -37,6 +38,13 @@ pub(crate) enum Reach {
     Online,
     /// The one from which nothing is reached, and whose sandboxes are reached all the same.
     Offline,
+}
+
+impl Reach {
+    /// The one that a sandbox with published ports is on.
+    pub(crate) fn of(spec: &SandboxSpec) -> Self {
+        if spec.internet { Self::Online } else { Self::Offline }
+    }
 }
 
 /// The network's name. No node's name has an underscore, so that no other node's network has it.
@@ -120,6 +128,17 @@ impl DockerRuntime {
             overlaps: overlaps.map(|(whose, other)| format!("{whose} ({other})")).collect(),
             flaw: found.and_then(|found| self.flaw(&name, found)),
         })
+    }
+
+    /// The subnet of one of the node's networks; nothing if it isn't there.
+    pub(crate) async fn subnet_of(
+        &self,
+        tried: &str,
+        reach: Reach,
+    ) -> Result<Option<Subnet>, DockerError> {
+        let networks = self.networks(tried).await?;
+        let found = named(&network_name(self.node(), reach), &networks);
+        Ok(found.and_then(|network| subnets_of(network).next()))
     }
 
     async fn networks(&self, tried: &str) -> Result<Vec<Network>, DockerError> {

@@ -14,7 +14,7 @@ use thon_core::endpoint::{Endpoint, NetworkMode, Port};
 use thon_core::name::NodeName;
 use thon_core::sandbox::{Fingerprint, ObservedSandbox, Phase, SandboxId};
 
-use crate::labels;
+use crate::{address, labels};
 
 /// Where published ports are reached.
 const LOOPBACK: &str = "127.0.0.1";
@@ -40,6 +40,7 @@ pub(crate) fn sandbox(node: &NodeName, summary: ContainerSummary) -> Option<Obse
         .filter_map(|port| Some((port.private_port, port.public_port?)))
         .collect();
     let endpoint = endpoint(mode, &published, fingerprint.as_ref());
+    let address = summary.network_settings.and_then(|settings| address::own(settings.networks?));
     Some(ObservedSandbox {
         id: SandboxId(summary.id?),
         name: summary
@@ -50,7 +51,10 @@ pub(crate) fn sandbox(node: &NodeName, summary: ContainerSummary) -> Option<Obse
             .unwrap_or_default(),
         user,
         phase: summary_phase(summary.state),
-        upstream: endpoint.as_ref().map(Endpoint::published),
+        upstream: endpoint.as_ref().map(|endpoint| {
+            let address = address.filter(|_| mode == NetworkMode::Bridge);
+            address.map_or_else(|| endpoint.published(), |address| endpoint.at(address))
+        }),
         endpoint,
         fingerprint,
         created_at: summary
@@ -143,7 +147,10 @@ fn exit_code(status: &str) -> Option<i64> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use bollard::models::{ContainerSummaryHostConfig, PortSummary};
+    use bollard::models::{
+        ContainerSummaryHostConfig, ContainerSummaryNetworkSettings, EndpointIpamConfig,
+        EndpointSettings, PortSummary,
+    };
     use thon_core::config::Layout;
     use thon_core::limits::Limits;
     use thon_core::sandbox::{Access, SandboxSpec};
@@ -201,6 +208,32 @@ mod tests {
         assert_eq!(found.upstream.unwrap().address, "127.0.0.1:20007");
         assert!(found.fingerprint.unwrap().differences(&spec().fingerprint()).is_empty());
         assert_eq!(found.exit_code, None);
+    }
+
+    #[test]
+    fn the_proxy_dials_the_address_that_a_sandbox_keeps() {
+        let node = NodeName::default();
+        let on_network = |given: Option<&str>| {
+            let mut summary = summary(&node);
+            let endpoint = EndpointSettings {
+                ip_address: Some("10.200.0.7".to_owned()),
+                ipam_config: given.map(|address| EndpointIpamConfig {
+                    ipv4_address: Some(address.to_owned()),
+                    ..EndpointIpamConfig::default()
+                }),
+                ..EndpointSettings::default()
+            };
+            summary.network_settings = Some(ContainerSummaryNetworkSettings {
+                networks: Some(HashMap::from([("thon".to_owned(), endpoint)])),
+            });
+            sandbox(&node, summary).unwrap()
+        };
+        let found = on_network(Some("10.200.15.246"));
+        assert_eq!(found.upstream.unwrap().address, "10.200.15.246:8444");
+        // People's paths are made from the published port all the same.
+        assert_eq!(found.endpoint.unwrap().to_string(), "127.0.0.1:20007/proxy/8444");
+        // One that Docker chose may be another sandbox's after the next start.
+        assert_eq!(on_network(None).upstream.unwrap().address, "127.0.0.1:20007");
     }
 
     #[test]

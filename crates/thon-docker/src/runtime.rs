@@ -28,7 +28,7 @@ use crate::error::{DockerError, is_conflict, is_missing};
 use crate::health::Known;
 use crate::network::Reach;
 use crate::observe::{self, inspected_endpoint, inspected_phase};
-use crate::{labels, probe};
+use crate::{address, labels, probe};
 
 /// Seconds that code-server has to end by itself; it keeps nothing in memory that needs longer.
 pub(crate) const GRACE_SECONDS: i32 = 5;
@@ -162,8 +162,13 @@ impl DockerRuntime {
         let tried = format!("starting sandbox {}", known.name);
         self.check_host_port(&tried, id, &known).await?;
         let client = self.client().await?;
-        let request = client.start_container(&id.0, None::<StartContainerOptions>);
-        match self.raw(&tried, SLOW, request).await? {
+        let request = || client.start_container(&id.0, None::<StartContainerOptions>);
+        let mut answer = self.raw(&tried, SLOW, request()).await?;
+        if answer.as_ref().is_err_and(address::is_refused) {
+            self.forget_address(&tried, id).await?;
+            answer = self.raw(&tried, SLOW, request()).await?;
+        }
+        match answer {
             Ok(()) => {}
             Err(error) if is_paused(&error) => {
                 self.call(&tried, SLOW, client.unpause_container(&id.0)).await?;

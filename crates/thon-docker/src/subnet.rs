@@ -10,6 +10,9 @@ use std::str::FromStr;
 /// The length of the prefix of the subnets that we choose: 4,094 addresses, enough for any event.
 const PREFIX: u8 = 20;
 
+/// In a subnet with fewer addresses than this nobody is given one of their own.
+const FEWEST: u32 = 16;
+
 /// An IPv4 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subnet {
@@ -25,6 +28,15 @@ impl Subnet {
     /// How many sandboxes find an address: all but the network's, the broadcast and the gateway's.
     pub(crate) fn capacity(self) -> usize {
         1_usize.checked_shl(32 - u32::from(self.prefix)).unwrap_or(usize::MAX).saturating_sub(3)
+    }
+
+    /// The address of that number, counted down from the last one and from there again where they
+    /// end: Docker gives out those that nobody asked for from the first one up. Nothing in a subnet
+    /// that is too small to keep both apart.
+    pub(crate) fn last_but(self, number: u16) -> Option<Ipv4Addr> {
+        let room = u32::try_from(self.capacity()).ok().filter(|room| *room >= FEWEST)?;
+        let broadcast = self.address | !mask(self.prefix);
+        Some(Ipv4Addr::from(broadcast - 1 - u32::from(number) % room))
     }
 
     /// True if an address is in both.
@@ -141,6 +153,18 @@ mod tests {
         for (text, capacity) in [("10.0.0.0/20", 4093), ("10.0.0.0/29", 5), ("10.0.0.0/32", 0)] {
             assert_eq!(subnet(text).capacity(), capacity, "{text}");
         }
+    }
+
+    #[test]
+    fn addresses_are_counted_down_and_never_the_gateways() {
+        let large = subnet("10.200.0.0/20");
+        let address = |subnet: Subnet, number| subnet.last_but(number).unwrap().to_string();
+        assert_eq!(address(large, 0), "10.200.15.254");
+        assert_eq!(address(large, 1), "10.200.15.253");
+        assert_eq!(address(large, 4092), "10.200.0.2");
+        assert_eq!(address(large, 4093), "10.200.15.254");
+        assert_eq!(address(subnet("192.168.7.0/24"), 252), "192.168.7.2");
+        assert_eq!(subnet("192.168.7.0/29").last_but(0), None);
     }
 
     proptest! {

@@ -3,10 +3,18 @@
 
 mod support;
 
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig,
+};
 use bollard::query_parameters as query;
 use support::Node;
 use thon_core::adapter::{FailureKind, SandboxRuntime};
+use thon_core::sandbox::Health;
 use thon_docker::{DockerRuntime, DockerSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn neighbours_cannot_reach_each_other() {
@@ -93,4 +101,74 @@ async fn a_configured_subnet_is_taken_and_one_that_is_none_is_refused() {
     let settings = DockerSettings { subnet: Some("198.51.100.0/25".to_owned()), ..settings };
     let failure = DockerRuntime::connect(settings).unwrap().prepare().await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::Conflict, "{failure}");
+}
+
+/// What the proxy is told to dial for the only sandbox, and whether it answers there.
+async fn dialled(node: &Node) -> String {
+    let seen = node.runtime.observe().await.unwrap();
+    let address = seen[0].upstream.clone().unwrap().address;
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{address}: {answer}");
+    address
+}
+
+#[tokio::test]
+async fn the_proxy_dials_the_sandbox_itself_at_an_address_that_it_keeps() {
+    let node = Node::new();
+    let spec = node.spec("alpha/alice");
+    let id = node.launch(&spec).await;
+    let address = dialled(&node).await;
+    assert!(address.starts_with("10.") && address.ends_with(&format!(":{}", spec.code_port)));
+
+    node.runtime.stop(&id).await.unwrap();
+    // Docker gives the first free address to whoever comes first.
+    let other = node.launch(&node.spec("beta/bob")).await;
+    node.runtime.start(&id).await.unwrap();
+    node.until(&id, |health| *health == Health::Healthy).await;
+    node.runtime.remove(&other).await.unwrap();
+    assert_eq!(dialled(&node).await, address);
+}
+
+#[tokio::test]
+async fn a_sandbox_whose_address_was_taken_starts_and_is_dialled_by_its_port() {
+    let mut node = Node::new();
+    let spec = node.spec("alpha/alice");
+    let id = node.create(&spec).await;
+    let seen = node.inspect(&id).await;
+    let network = node.name.to_string();
+    let wanted = seen["NetworkSettings"]["Networks"][&network]["IPAMConfig"]["IPv4Address"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let endpoint = EndpointSettings {
+        ipam_config: Some(EndpointIpamConfig {
+            ipv4_address: Some(wanted),
+            ..EndpointIpamConfig::default()
+        }),
+        ..EndpointSettings::default()
+    };
+    let body = ContainerCreateBody {
+        image: Some(support::image().to_string()),
+        entrypoint: Some(vec!["sleep".to_owned(), "600".to_owned()]),
+        host_config: Some(HostConfig {
+            network_mode: Some(network.clone()),
+            ..HostConfig::default()
+        }),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network, endpoint)])),
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let options = None::<query::CreateContainerOptions>;
+    let stranger = node.docker.create_container(options, body).await.unwrap().id;
+    node.strangers.push(stranger.clone());
+    node.docker.start_container(&stranger, None::<query::StartContainerOptions>).await.unwrap();
+
+    node.runtime.start(&id).await.unwrap();
+    node.until(&id, |health| *health == Health::Healthy).await;
+    assert_eq!(dialled(&node).await, format!("127.0.0.1:{}", spec.host_port));
 }

@@ -47,7 +47,8 @@ pub async fn runtime(fixture: &RuntimeFixture<'_>) {
     let seen = only(*runtime).await;
     assert_eq!(seen.phase, Phase::Running);
     assert_eq!(seen.endpoint, Some(endpoint.clone()), "an adopted sandbox has the same endpoint");
-    assert_eq!(seen.upstream, Some(endpoint.published()));
+    let upstream = seen.upstream;
+    assert!(upstream.is_some(), "the proxy is told what to dial");
 
     assert!(runtime.disk_guard(spec).await.is_ok());
     assert!(runtime.disk_use(&id).await.is_ok(), "what runs can be measured");
@@ -65,6 +66,7 @@ pub async fn runtime(fixture: &RuntimeFixture<'_>) {
     let seen = only(*runtime).await;
     assert_eq!(seen.phase, Phase::Exited);
     assert_eq!(seen.endpoint, Some(endpoint), "one that is down keeps its place in the proxy");
+    assert_eq!(seen.upstream, upstream, "and is dialled at the same address when it is back");
 
     match runtime.pause(&id).await {
         Ok(()) => panic!("what is down was paused"),
