@@ -49,8 +49,7 @@ impl DockerRuntime {
         let settings = self.inspect(tried, id).await?.network_settings;
         let client = self.client().await?;
         for network in settings.and_then(|settings| settings.networks).unwrap_or_default().keys() {
-            let request =
-                NetworkDisconnectRequest { container: id.0.clone(), force: Some(true) };
+            let request = NetworkDisconnectRequest { container: id.0.clone(), force: Some(true) };
             self.call(tried, SLOW, client.disconnect_network(network, request)).await?;
             let request = NetworkConnectRequest { container: id.0.clone(), endpoint_config: None };
             self.call(tried, SLOW, client.connect_network(network, request)).await?;
