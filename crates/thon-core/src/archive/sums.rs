@@ -49,6 +49,11 @@ impl Checksums {
         self.0.insert(name.into(), sum.into());
     }
 
+    /// Forgets the checksum of a file. Says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.0.remove(name).is_some()
+    }
+
     /// The checksum of a file: 64 hexadecimal digits in small letters.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {

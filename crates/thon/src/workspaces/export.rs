@@ -15,7 +15,7 @@ use thon_core::name::UserId;
 use thon_core::orchestrator::UserFailure;
 use thon_core::sandbox::Phase;
 
-use super::files::{Draft, in_words, note_checksum};
+use super::files::{Draft, folder_of, forget_checksum, in_words, note_checksum};
 use super::recode::{Direction, Stopped, Tally, recode};
 use super::{Steps, apart, of};
 use crate::error::Error;
@@ -130,8 +130,7 @@ impl Node {
                 Err(Trouble::Failed(failure)) => return Err(failure),
             }
         };
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).to_owned();
+        let folder = folder_of(place).to_owned();
         let (name, sum) = (archive_name(user), sha256.clone());
         apart(&tried, move || note_checksum(&folder, &name, &sum)).await?;
         Ok(Exported {
@@ -185,7 +184,11 @@ fn write(
                 }
             }
         })?;
-    let (bytes, sum) = encoder.finish().and_then(|draft| draft.finish(force)).map_err(on_disk)?;
+    let draft = encoder.finish().map_err(on_disk)?;
+    if force && let Some(name) = place.file_name() {
+        forget_checksum(folder_of(place), &name.to_string_lossy()).map_err(Trouble::Failed)?;
+    }
+    let (bytes, sum) = draft.finish(force).map_err(on_disk)?;
     Ok((tally, bytes, sum))
 }
 

@@ -10,6 +10,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{Context, SHA256};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use thon_core::adapter::{Failure, FailureKind};
 use thon_core::archive::{Checksums, SUMS_FILE};
 
@@ -31,8 +33,7 @@ impl Draft {
     pub(super) fn begin(place: &Path) -> io::Result<Self> {
         let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let beside = |process: &str| place.with_file_name(format!(".{name}.{process}.new"));
-        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-        for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))?.flatten() {
+        for entry in fs::read_dir(folder_of(place))?.flatten() {
             let found = entry.file_name().to_string_lossy().into_owned();
             let process = found.strip_prefix(&format!(".{name}."));
             let process = process.and_then(|rest| rest.strip_suffix(".new"));
@@ -62,13 +63,10 @@ impl Draft {
         if force {
             fs::rename(&self.beside, &self.place)?;
         } else {
-            // Unlike a rename it never takes the place of another.
-            fs::hard_link(&self.beside, &self.place)?;
-            fs::remove_file(&self.beside)?;
+            rename_onto_nothing(&self.beside, &self.place)?;
         }
         self.done = true;
-        let folder = self.place.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        File::open(folder_of(&self.place))?.sync_all()?;
         Ok((self.bytes, hexadecimal(self.digest.clone())))
     }
 }
@@ -91,6 +89,21 @@ impl Drop for Draft {
         if !self.done {
             drop(fs::remove_file(&self.beside));
         }
+    }
+}
+
+/// Renames a file and never takes the place of another. The kernel does it in one step where the
+/// file system can; of the others most know hard links (NFS), and those that know neither would
+/// be older than Linux 4.9 or foreign.
+fn rename_onto_nothing(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -129,12 +142,32 @@ pub(super) fn checksums(folder: &Path) -> Result<Option<Checksums>, Failure> {
 
 /// Notes the checksum of a file beside it; what is noted there for others stays.
 pub(super) fn note_checksum(folder: &Path, name: &str, sum: &str) -> Result<(), Failure> {
-    // Two at once would each write the other's line away.
-    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
-    let _lock = lock.map_err(|error| in_words("locking", folder, &error))?;
-    let mut sums = checksums(folder)?.unwrap_or_default();
+    let (_lock, mut sums) = locked_checksums(folder)?;
     sums.set(name, sum);
     write_private(&folder.join(SUMS_FILE), sums.to_string().as_bytes())
+}
+
+/// Forgets the checksum of a file that is about to be replaced: whoever is killed in between shall
+/// leave a whole archive without a checksum, and not one that its checksum calls damaged.
+pub(super) fn forget_checksum(folder: &Path, name: &str) -> Result<(), Failure> {
+    let (_lock, mut sums) = locked_checksums(folder)?;
+    if sums.remove(name) {
+        write_private(&folder.join(SUMS_FILE), sums.to_string().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The checksums in a folder, for as long as nobody else changes them: two at once would each
+/// write the other's line away.
+fn locked_checksums(folder: &Path) -> Result<(File, Checksums), Failure> {
+    let lock = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
+    let lock = lock.map_err(|error| in_words("locking", folder, &error))?;
+    Ok((lock, checksums(folder)?.unwrap_or_default()))
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(place: &Path) -> &Path {
+    place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What went wrong with a file.
@@ -202,6 +235,11 @@ mod tests {
         }
         let sums = checksums(folder.path()).unwrap().unwrap();
         assert_eq!(sums.get("a"), Some(&*"a".repeat(64)));
+        for name in ["a", "c"] {
+            forget_checksum(folder.path(), name).unwrap();
+        }
+        let sums = checksums(folder.path()).unwrap().unwrap();
+        assert_eq!(sums.to_string(), format!("{}  b\n", "b".repeat(64)));
         assert_eq!(names(folder.path()), ["SHA256SUMS"]);
         fs::write(folder.path().join(SUMS_FILE), "rubbish\n").unwrap();
         let failure = note_checksum(folder.path(), "a", "x").unwrap_err();

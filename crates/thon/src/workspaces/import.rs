@@ -17,7 +17,7 @@ use thon_core::workspace::Workspace;
 use thon_docker::feed;
 
 use super::export::failure_in;
-use super::files::{checksum, checksums, in_words};
+use super::files::{checksum, checksums, folder_of, in_words};
 use super::recode::{Direction, Stopped, Tally, recode};
 use super::{Steps, apart};
 use crate::error::Error;
@@ -229,8 +229,7 @@ fn open(path: &Path) -> Result<(File, String, bool), Error> {
         return Err(Error::input(format!("{}: it is no file", path.display())));
     }
     let sum = checksum(&file).map_err(unreadable)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let sums = checksums(folder.unwrap_or(Path::new(".")))?;
+    let sums = checksums(folder_of(path))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let expected = sums.as_ref().and_then(|sums| sums.get(&name));
     match expected {
