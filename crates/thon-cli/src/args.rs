@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::args_state;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thon::core::doctor::Code;
@@ -120,6 +121,19 @@ pub(crate) enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Groups: show them, add, rename and remove them
+    #[command(subcommand, after_help = args_state::ROSTER_HELP)]
+    Group(args_state::GroupCommand),
+    /// Users: show them, add, rename, move and remove them
+    #[command(subcommand, after_help = args_state::ROSTER_HELP)]
+    User(args_state::UserCommand),
+    /// Take groups and users from a groups.yaml or a CSV, after a preview
+    Import(args_state::ImportArgs),
+    /// Print the roster as groups.yaml or CSV
+    Export(args_state::ExportArgs),
+    /// The database of groups and users
+    #[command(subcommand)]
+    Db(args_state::DbCommand),
     /// The image that sandboxes are made from
     #[command(subcommand)]
     Image(ImageCommand),
@@ -191,6 +205,9 @@ pub(crate) struct RunArgs {
     /// Take the roster from this groups.yaml instead of the configuration
     #[arg(long, value_name = "FILE")]
     pub(crate) groups: Option<PathBuf>,
+    /// Take the roster from the database alone, without thon.yaml's groups
+    #[arg(long, conflicts_with = "groups")]
+    pub(crate) from_db: bool,
     /// The address under which participants reach this machine
     #[arg(long, value_name = "IP")]
     pub(crate) external_ip: Option<IpAddr>,

@@ -3,25 +3,30 @@
 //! For: the options that hold for all, the configuration with the command line over it, the node.
 //! Not for: a single command's matters.
 
+use std::sync::OnceLock;
+
 use thon::core::config::{Config, Severity};
 use thon::core::name::UserId;
 use thon::core::roster::Roster;
+use thon::core::state::Snapshot;
 use thon::{Home, Loaded, Node};
 
-use crate::args::{Global, RunArgs, Whom};
+use crate::args::{Command, Global, RunArgs, Whom};
 use crate::failure::CommandFailure;
 use crate::output::Output;
+use crate::roster::{self, Stored};
 
 /// What every command works with.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) output: Output,
+    stored: OnceLock<Stored>,
 }
 
 impl Context {
     pub(crate) const fn new(global: Global, output: Output) -> Self {
-        Self { global, output }
+        Self { global, output, stored: OnceLock::new() }
     }
 
     /// THON's folder.
@@ -39,6 +44,28 @@ impl Context {
         Ok(loaded)
     }
 
+    /// The configuration once more, without its warnings.
+    pub(crate) fn load_quietly(&self) -> Result<Config, CommandFailure> {
+        Ok(thon::load_config(self.global.config.as_deref(), &self.home()?)?.config)
+    }
+
+    /// Reads the database, for the commands that have to do with the roster.
+    pub(crate) async fn read_stored(&self, command: &Command) {
+        let without = matches!(
+            command,
+            Command::Init(_) | Command::Config(_) | Command::Db(_) | Command::Completions { .. }
+        );
+        if !without {
+            // Nobody has set it yet: this is called once, before the command begins.
+            drop(self.stored.set(roster::read(self).await));
+        }
+    }
+
+    /// What the database has, or why it can't be read.
+    pub(crate) fn stored(&self) -> &Stored {
+        self.stored.get_or_init(|| Ok(Snapshot::default()))
+    }
+
     /// The configuration for a run: file, environment, command line, in rising order, checked.
     pub(crate) fn load_for_run(&self, args: &RunArgs) -> Result<Config, CommandFailure> {
         let mut config = self.load()?.config;
@@ -48,6 +75,14 @@ impl Context {
                 self.output.warn(&warning.to_string());
             }
             config.groups = groups.roster;
+        } else if args.from_db {
+            config.groups = self.need_stored()?.roster();
+        } else {
+            if args.prune {
+                // Whoever can't be read isn't gone.
+                self.need_stored()?;
+            }
+            self.add_stored(&mut config);
         }
         config.external_ip = args.external_ip.or(config.external_ip);
         config.nginx.enabled &= !args.no_nginx;
@@ -81,6 +116,7 @@ impl Context {
     /// The node of the configuration as it is.
     pub(crate) fn node(&self) -> Result<Node, CommandFailure> {
         let mut config = self.load()?.config;
+        self.add_stored(&mut config);
         if config.demo && config.groups.is_empty() {
             config.groups = Roster::demo();
         }

@@ -12,6 +12,8 @@ use thon::Error;
 pub(crate) enum CommandFailure {
     /// An error of the library.
     Library(Error),
+    /// Something that failed before, in words.
+    World(String),
     /// Something else in the input.
     Input(String),
 }
@@ -23,6 +25,7 @@ impl CommandFailure {
 
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
+            Self::World(_) => 1,
             Self::Library(error) if !error.is_bad_input() => 1,
             Self::Library(_) | Self::Input(_) => 2,
         }
@@ -33,7 +36,7 @@ impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Library(error) => error.fmt(f),
-            Self::Input(text) => f.write_str(text),
+            Self::Input(text) | Self::World(text) => f.write_str(text),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Not for: rules. Everything that is decided is decided in the library.
 
 mod args;
+mod args_state;
 mod commands;
 mod context;
 mod failure;
@@ -11,6 +12,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod prompt;
+mod roster;
 mod terminal;
 
 use std::process::ExitCode;

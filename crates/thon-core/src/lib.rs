@@ -33,6 +33,7 @@ pub mod sandbox;
 pub mod seat;
 pub mod secret;
 pub mod shell;
+pub mod state;
 pub mod workspace;
 
 #[cfg(feature = "testing")]

@@ -76,3 +76,16 @@ impl DockerRuntime {
         Ok(WorkspaceChange::Made)
     }
 }
+
+impl DockerRuntime {
+    /// True if there is a volume of this name, whosever it is.
+    pub async fn has_volume(&self, name: &str) -> Result<bool, DockerError> {
+        let tried = format!("looking for the workspace {name}");
+        let client = self.client().await?;
+        match self.raw(&tried, QUICK, client.inspect_volume(name)).await? {
+            Ok(_) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(self.error(&tried, &error)),
+        }
+    }
+}

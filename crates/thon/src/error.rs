@@ -9,6 +9,7 @@ use thon_core::config::ConfigError;
 use thon_core::name::NameError;
 use thon_core::orchestrator::RunError;
 use thon_core::port::PortError;
+use thon_core::state::EditError;
 
 /// An error of the library.
 #[derive(Debug, ThisError)]
@@ -20,6 +21,9 @@ pub enum Error {
     /// A name can't be used.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A change of the roster that can't be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// Something else that was given can't be used.
     #[error("{0}")]
     Input(String),
@@ -40,7 +44,7 @@ impl Error {
     /// True if the input has to change before another try makes sense.
     #[must_use]
     pub const fn is_bad_input(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Name(_) | Self::Input(_))
+        matches!(self, Self::Config(_) | Self::Name(_) | Self::Edit(_) | Self::Input(_))
     }
 }
 

@@ -67,6 +67,12 @@ impl Home {
         self.root.join("seats.json")
     }
 
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.root.join("thon.db")
+    }
+
     /// Certificates, where `nginx.ssl_dir` names no other folder.
     #[must_use]
     pub fn tls(&self) -> PathBuf {
@@ -111,7 +117,7 @@ impl Home {
     }
 
     /// Refuses a folder that somebody else could put files into: they would be believed.
-    fn check(&self) -> Result<(), Failure> {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         let refused = |cause: String| {
             Failure::new(
                 FailureKind::Denied,

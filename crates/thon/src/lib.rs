@@ -9,12 +9,15 @@ mod assets;
 mod doctor;
 mod error;
 mod file;
+mod files;
 mod held;
 mod home;
 mod lifetime;
 mod load;
 mod node;
 mod setup;
+mod sheet;
+mod state;
 mod store;
 mod system;
 mod workspaces;
@@ -22,12 +25,14 @@ mod workspaces;
 pub use thon_core as core;
 pub use thon_docker as docker;
 pub use thon_nginx as nginx;
+pub use thon_store as database;
 pub use thon_tls as tls;
 
 pub use thon_docker::{FirewallState, Gap, Wall};
 
 pub use error::Error;
 pub use file::write_private;
+pub use files::Files;
 pub use home::{Home, HomeLock};
 pub use lifetime::{Watch, Watched, watcher};
 pub use load::{Loaded, find as find_config, load as load_config, load_groups};
@@ -36,6 +41,8 @@ pub use setup::{
     EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
     PackageManager,
 };
+pub use sheet::{RosterFile, RosterFormat, read_roster, write_roster};
+pub use state::State;
 pub use store::FileStore;
 pub use system::{
     Argon2Hasher, OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program,

@@ -75,7 +75,7 @@ pub fn load_groups(path: &Path) -> Result<GroupsFile, Error> {
 }
 
 /// Reads a text of a size that a person could have written; `option` is what named the file.
-fn read(option: &str, path: &Path) -> Result<String, Error> {
+pub(crate) fn read(option: &str, path: &Path) -> Result<String, Error> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound => refusal(option, path, "there is no such file; correct the path"),
         ErrorKind::IsADirectory => folder(option, path),

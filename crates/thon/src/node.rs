@@ -137,6 +137,11 @@ impl Node {
         &self.orchestrator
     }
 
+    /// The runtime, for what its trait doesn't tell.
+    pub(crate) fn docker(&self) -> &DockerRuntime {
+        &self.docker
+    }
+
     /// Takes the lock that every command which changes the node holds.
     pub fn lock(&self) -> Result<HomeLock, Error> {
         Ok(self.home.lock()?)
@@ -432,7 +437,7 @@ fn coverage(config: &Config) -> Coverage {
     Coverage::by(config.nginx.ssl_provider, config.groups.user_count())
 }
 
-fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {
+pub(crate) fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {
     if config.workspace.ephemeral {
         return Ok(WorkspaceMode::Ephemeral);
     }

@@ -43,6 +43,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     }
     let loaded = context.load()?;
     let mut config = loaded.config;
+    context.add_stored(&mut config);
     if config.demo && config.groups.is_empty() {
         config.groups = Roster::demo();
     }

@@ -4,6 +4,7 @@
 //! Not for: what several commands share; that is in the modules beside this folder.
 
 mod config;
+mod db;
 mod doctor;
 mod image;
 mod init;
@@ -11,12 +12,14 @@ mod lifecycle;
 mod lifetime;
 mod logs;
 mod nginx;
+mod roster;
 mod run;
 mod setup;
 mod shell;
 mod status;
 mod stop;
 mod tls;
+mod transfer;
 mod workspace;
 
 use std::process::ExitCode;
@@ -33,6 +36,7 @@ pub(crate) type Outcome = Result<ExitCode, CommandFailure>;
 
 /// Carries a command out.
 pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
+    context.read_stored(&command).await;
     match command {
         Command::Init(args) => init::init(&args, context),
         Command::Setup(args) => setup::setup(&args, context).await,
@@ -49,6 +53,11 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Down => stop::down(context).await,
         Command::Shell(args) => shell::shell(args, context).await,
         Command::Logs(args) => logs::logs(&args, context).await,
+        Command::Group(command) => roster::group(command, context).await,
+        Command::User(command) => roster::user(command, context).await,
+        Command::Import(args) => transfer::import(&args, context).await,
+        Command::Export(args) => transfer::export(&args, context),
+        Command::Db(command) => db::db(command, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,
         Command::Nginx(command) => nginx::nginx(command, context).await,

@@ -4,6 +4,7 @@
 //! staying in the foreground where that was asked for.
 //! Not for: deciding what is created, kept or replaced; the plan does.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use thon::core::certificate::{Certificate, Trust};
 use thon::core::name::{UserId, quoted};
 use thon::core::orchestrator::{Prepared, RunReport, RunRequest};
 use thon::core::plan::Action;
+use thon::core::roster::Roster;
 use thon::{Node, Reach};
 
 use super::status::{Passwords, print};
@@ -43,7 +45,7 @@ pub(crate) async fn up(args: &UpArgs, context: &Context) -> Outcome {
     }
     let (node, request) = resolve(&args.run, context)?;
     if args.run.dry_run {
-        return dry_run(&node, &request, context).await;
+        return dry_run(&args.run, &node, &request, context).await;
     }
     let mut interrupt = listen(&args.run)?;
     let lock = node.lock()?;
@@ -56,7 +58,7 @@ pub(crate) async fn up(args: &UpArgs, context: &Context) -> Outcome {
 pub(crate) async fn run(args: &RunArgs, context: &Context) -> Outcome {
     let (node, request) = resolve(args, context)?;
     if args.dry_run {
-        return dry_run(&node, &request, context).await;
+        return dry_run(args, &node, &request, context).await;
     }
     let mut interrupt = listen(args)?;
     let lock = node.lock()?;
@@ -77,10 +79,16 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
             "--groups {shown}: there are no users in it: add some, as in `groups: {{alpha: [alice, bob]}}`"
         )));
     }
+    if args.from_db && config.groups.is_empty() {
+        return Err(CommandFailure::input(
+            "--from-db: there are no users in the database: add some with `thon user add` or `thon \
+             import`",
+        ));
+    }
     if config.groups.is_empty() {
         return Err(CommandFailure::input(
-            "there are no users: add groups to the configuration (`groups: {alpha: [alice, bob]}`), \
-             name a file with --groups, or try --demo",
+            "there are no users: add groups to the configuration (`groups: {alpha: [alice, bob]}`) or \
+             with `thon group add`, name a file with --groups, or try --demo",
         ));
     }
     let request = RunRequest {
@@ -93,7 +101,8 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
     Ok((Node::from_config(config, context.home()?)?, request))
 }
 
-async fn dry_run(node: &Node, request: &RunRequest, context: &Context) -> Outcome {
+async fn dry_run(args: &RunArgs, node: &Node, request: &RunRequest, context: &Context) -> Outcome {
+    let from = origins(args, request, context)?;
     let prepared = node.plan(request).await?;
     if context.output.json() {
         let actions: Vec<_> = prepared
@@ -106,6 +115,7 @@ async fn dry_run(node: &Node, request: &RunRequest, context: &Context) -> Outcom
                     "user": action.user().user,
                     "action": action.verb(),
                     "reason": action.reason(),
+                    "from": from(action.user()),
                 })
             })
             .collect();
@@ -114,11 +124,33 @@ async fn dry_run(node: &Node, request: &RunRequest, context: &Context) -> Outcom
     }
     let rows = prepared.plan.actions.iter().map(|action| {
         let reason = action.reason().unwrap_or_default();
-        vec![plain(action.user().to_string()), plain(action.verb().to_string()), plain(reason)]
+        let from = from(action.user());
+        let (user, verb) = (action.user().to_string(), action.verb().to_string());
+        vec![plain(user), plain(verb), plain(from), plain(reason)]
     });
-    context.output.table(&["USER", "ACTION", "REASON"], rows.collect());
+    context.output.table(&["USER", "ACTION", "FROM", "REASON"], rows.collect());
     context.output.note("Nothing was changed.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where each user of the roster comes from; nothing for who is in none.
+fn origins(
+    args: &RunArgs,
+    request: &RunRequest,
+    context: &Context,
+) -> Result<impl Fn(&UserId) -> String + use<>, CommandFailure> {
+    let declared = match (&args.groups, args.from_db) {
+        (None, false) => context.load_quietly()?.groups,
+        _ => Roster::new(),
+    };
+    let file = args.groups.as_ref().map(|path| path.display().to_string());
+    let sources = context.sources(&declared);
+    let roster: HashSet<UserId> = request.roster.iter().cloned().collect();
+    Ok(move |user: &UserId| match &file {
+        _ if !roster.contains(user) => String::new(),
+        Some(file) => file.clone(),
+        None => sources.get(user).map(ToString::to_string).unwrap_or_default(),
+    })
 }
 
 async fn launch(

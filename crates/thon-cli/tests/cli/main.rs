@@ -27,6 +27,7 @@ mod web;
 // Without Docker.
 mod completions;
 mod config;
+mod database;
 mod doctor;
 mod help;
 mod init;

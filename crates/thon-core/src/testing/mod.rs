@@ -9,6 +9,7 @@ mod keeper;
 mod proxy;
 mod runtime;
 mod small;
+mod state;
 
 pub mod contract;
 pub mod fixture;
@@ -18,3 +19,4 @@ pub use keeper::MemoryKeeper;
 pub use proxy::MemoryProxy;
 pub use runtime::MemoryRuntime;
 pub use small::{CountingEntropy, FixedClock, MemoryCertificates, MemoryHasher, MemoryStore};
+pub use state::MemoryState;

@@ -8,10 +8,12 @@ mod certificate;
 mod keeper;
 mod proxy;
 mod runtime;
+mod state;
 mod store;
 
 pub use certificate::{certificate, certificate_names_changed};
 pub use keeper::{KeeperFixture, keeper};
 pub use proxy::proxy;
 pub use runtime::{RuntimeFixture, runtime};
+pub use state::state;
 pub use store::store;
