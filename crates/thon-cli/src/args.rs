@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use crate::args_state;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use thon::core::doctor::Code;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+
+use crate::args_state;
 
 const AFTER_HELP: &str = "\
 The shortest way to an event:

@@ -47,7 +47,7 @@ impl SqliteStore {
             let writer = Writer { connection: &mut transaction, actor, now };
             match writer.make(change).await {
                 Ok(()) => {
-                    audit(&mut transaction, actor, change, now, "done").await.map_err(said)?
+                    audit(&mut transaction, actor, change, now, "done").await.map_err(said)?;
                 }
                 Err(Stopped::Broken(error)) => return Err(said(error)),
                 Err(Stopped::Refused(failure)) => {

@@ -72,7 +72,7 @@ impl SqliteStore {
             .max_connections(CONNECTIONS)
             .min_connections(0)
             .acquire_timeout(PATIENCE)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .test_before_acquire(false)
             .connect_lazy_with(options(path));
         Ok(Self { path: path.to_path_buf(), pool, clock, writing: Mutex::new(()) })
