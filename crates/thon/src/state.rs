@@ -78,16 +78,15 @@ impl State {
     /// Writes a copy to `target`, or to a file in THON's folder that is named after the time.
     /// Returns where it is.
     pub async fn backup(&self, target: Option<&Path>) -> Result<PathBuf, Error> {
-        let target = match target {
-            Some(target) => std::path::absolute(target).map_err(|error| {
+        let target = if let Some(target) = target {
+            std::path::absolute(target).map_err(|error| {
                 Error::input(format!("{}: {error}; name another file", target.display()))
-            })?,
-            None => {
-                Home::at(&self.backups).create()?;
-                let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH);
-                let seconds = now.map(|since| since.as_secs()).unwrap_or_default();
-                self.backups.join(format!("thon-{seconds}.db"))
-            }
+            })?
+        } else {
+            Home::at(&self.backups).create()?;
+            let now = SystemClock.now().duration_since(std::time::UNIX_EPOCH);
+            let seconds = now.map(|since| since.as_secs()).unwrap_or_default();
+            self.backups.join(format!("thon-{seconds}.db"))
         };
         self.store.backup(&target).await?;
         Ok(target)

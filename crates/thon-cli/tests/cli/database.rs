@@ -75,7 +75,7 @@ fn the_roster_is_the_files_and_the_databases_and_the_files_part_is_left_to_the_f
     desk.thon(&["group", "rename", "beta", "gamma"]).ok();
     let said = desk.thon(&["--yes", "user", "remove", "alpha/dave"]).ok();
     has(&said.stderr, &["removed alpha/dave", "workspaces stay"]);
-    let all = ["alpha/ada: thon.yaml", "alpha/bobby: database", "alpha/carol: database"];
+    let all = ["alpha/ada: thon.yaml", "alpha/carol: database", "alpha/bobby: database"];
     assert_eq!(users(&desk), all);
     let groups = desk.thon(&["group", "list"]).ok().stdout;
     has(&groups, &["alpha  3      thon.yaml, database", "gamma  0      database", "Team Beta"]);
