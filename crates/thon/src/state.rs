@@ -34,7 +34,7 @@ impl State {
 
     /// Opens the database in `home` if it is there. Makes nothing.
     pub async fn open_existing(home: &Home) -> Result<Option<Self>, Error> {
-        if !home.root().exists() {
+        if !home.root().is_dir() {
             return Ok(None);
         }
         let store = SqliteStore::open_existing(&home.database(), clock()).await?;
