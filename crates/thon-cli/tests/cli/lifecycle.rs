@@ -111,7 +111,10 @@ fn what_changed_in_the_configuration_is_applied_when_it_may_interrupt() {
     // Whoever may be working is not interrupted without a word.
     edit(&stage.config_file(), |text| text.replace("memory: 1g", "memory: 900m"));
     let plan = stage.thon(&["run", "--dry-run", "--no-nginx"]).ok();
-    has(&plan.stdout, &["alpha/ada  recreate  limits 1 GiB memory", "-> 900 MiB memory"]);
+    has(
+        &plan.stdout,
+        &["alpha/ada  recreate  thon.yaml  limits 1 GiB memory", "-> 900 MiB memory"],
+    );
     let line = error_line(&stage.run_with(&run), 2);
     has(
         &line,

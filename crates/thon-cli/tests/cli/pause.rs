@@ -68,7 +68,13 @@ fn a_paused_sandbox_is_resumed_stopped_restarted_replaced_and_removed_like_any_o
     // A run makes what runs into what is wanted.
     has(&stage.thon(&["pause", "--yes"]).ok().stderr, &["paused 2 sandboxes"]);
     let plan = stage.thon(&["run", "--dry-run"]).ok();
-    has(&plan.stdout, &["alpha/ada  resume  it is paused", "alpha/bob  resume  it is paused"]);
+    has(
+        &plan.stdout,
+        &[
+            "alpha/ada  resume  thon.yaml  it is paused",
+            "alpha/bob  resume  thon.yaml  it is paused",
+        ],
+    );
     let said = stage.run_with(&[]).ok();
     has(&said.stderr, &["plan: 2 resume", "alpha/ada: running (", "proxy: reloaded, 2 routes"]);
     assert_eq!((stage.traces(), stage.instances()), (before.clone(), all.clone()));

@@ -21,11 +21,13 @@ fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // Where the last comma stands that nothing but blanks has followed so far.
     let mut comma = None;
+    // The last character that is neither blank nor of a comment.
+    let mut last = ' ';
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
             '"' => {
-                comma = None;
+                (comma, last) = (None, '"');
                 out.push('"');
                 let mut escaped = false;
                 for inner in characters.by_ref() {
@@ -56,19 +58,22 @@ fn plain(text: &str) -> String {
                 }
             }
             ',' => {
-                comma = Some(out.len());
+                // One that follows nothing is no trailing one.
+                comma = (!"[{,: ".contains(last)).then_some(out.len());
+                last = ',';
                 out.push(',');
             }
             '}' | ']' => {
                 if let Some(place) = comma.take() {
                     out.replace_range(place..=place, " ");
                 }
+                last = character;
                 out.push(character);
             }
             '\u{feff}' if out.is_empty() => {}
             _ => {
                 if !character.is_whitespace() {
-                    comma = None;
+                    (comma, last) = (None, character);
                 }
                 out.push(character);
             }
