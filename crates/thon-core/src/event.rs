@@ -16,6 +16,7 @@ use crate::adapter::{Clock, Failure};
 use crate::disk::DiskLevel;
 use crate::instance::InstanceState;
 use crate::name::UserId;
+use crate::operation::{OperationId, OperationState, TaskKind};
 use crate::plan::Verb;
 use crate::proxy::ProxyChange;
 use crate::workspace::WorkspaceChange;
@@ -120,6 +121,19 @@ pub enum Event {
         /// What they may hold, in bytes.
         limit: u64,
     },
+    /// An operation was asked for, began or ended.
+    OperationChanged {
+        /// Which one.
+        operation: OperationId,
+        /// What it is.
+        task: TaskKind,
+        /// How far it is.
+        state: OperationState,
+        /// What came of it, once it is over.
+        result: Option<String>,
+    },
+    /// Groups, users, settings or configuration files were changed.
+    RosterChanged,
     /// Something that the person should know and that stops nothing.
     Warning {
         /// What.

@@ -24,6 +24,7 @@ pub mod lifetime;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod operation;
 pub mod orchestrator;
 pub mod plan;
 pub mod port;

@@ -275,6 +275,12 @@ impl Fingerprint {
         found
     }
 
+    /// The image that it was made from.
+    #[must_use]
+    pub const fn image(&self) -> &ImageRef {
+        &self.image
+    }
+
     /// Where the user's files live.
     #[must_use]
     pub const fn workspace(&self) -> &Workspace {

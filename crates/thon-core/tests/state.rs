@@ -20,6 +20,7 @@ fn memory() -> MemoryState {
 #[tokio::test]
 async fn memory_keeps_the_contract() {
     contract::state(&memory()).await;
+    contract::operations(&memory()).await;
 }
 
 /// A store with this roster.

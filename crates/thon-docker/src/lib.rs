@@ -16,6 +16,7 @@ mod bind;
 mod bind_pack;
 mod bootstrap;
 mod build;
+mod changes;
 mod client;
 mod create;
 mod disk;
@@ -44,6 +45,7 @@ mod tree;
 mod workspace;
 
 pub use build::{BuildOutcome, BuildRequest, ContextFile, MissingExtension};
+pub use changes::Changes;
 pub use client::{DockerRuntime, EngineVersion};
 pub use error::{BuildFailure, DockerError};
 pub use exec::ExecOutput;

@@ -108,12 +108,31 @@ async fn audit(
     now: i64,
     result: &str,
 ) -> Result<(), sqlx::Error> {
+    let (actor, subject) = (actor.to_string(), change.subject());
+    let action = change.action();
+    let entry = Entry { at: now, actor: &actor, action, subject: &subject, result };
+    write_audit(connection, &entry).await
+}
+
+/// A line of the audit log, as it is written.
+pub(crate) struct Entry<'a> {
+    pub(crate) at: i64,
+    pub(crate) actor: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) result: &'a str,
+}
+
+pub(crate) async fn write_audit(
+    connection: &mut SqliteConnection,
+    entry: &Entry<'_>,
+) -> Result<(), sqlx::Error> {
     sqlx::query("INSERT INTO audit (at, actor, action, subject, result) VALUES (?, ?, ?, ?, ?)")
-        .bind(now)
-        .bind(actor.to_string())
-        .bind(change.action())
-        .bind(change.subject())
-        .bind(result)
+        .bind(entry.at)
+        .bind(entry.actor)
+        .bind(entry.action)
+        .bind(entry.subject)
+        .bind(entry.result)
         .execute(&mut *connection)
         .await
         .map(drop)

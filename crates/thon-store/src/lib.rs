@@ -11,6 +11,7 @@ mod backup;
 mod error;
 mod file;
 mod open;
+mod operations;
 mod read;
 mod schema;
 

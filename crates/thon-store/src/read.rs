@@ -157,7 +157,7 @@ type Rows = (Vec<GroupRow>, Vec<UserRow>, Vec<(String, Option<String>)>);
 
 impl SqliteStore {
     /// A row that no rule of ours would have let in.
-    fn foreign(&self, problem: &str) -> Failure {
+    pub(crate) fn foreign(&self, problem: &str) -> Failure {
         Failure::new(
             FailureKind::Other,
             format!("reading {}", self.path.display()),
@@ -315,6 +315,13 @@ impl StateStore for SqliteStore {
             }
         }
         Ok(found)
+    }
+
+    async fn generation(&self) -> Result<u64, Failure> {
+        let said = |error| self.failure("reading the audit log", &error);
+        // Every change leaves a line there.
+        let query = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit");
+        Ok(unsigned(query.fetch_one(&self.pool).await.map_err(said)?))
     }
 
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure> {

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOp
 use tempfile::TempDir;
 use thon_core::adapter::{Clock, Failure, FailureKind};
 use thon_core::instance::InstanceState;
+use thon_core::operation::OperationStore;
 use thon_core::state::{
     Actor, Change, ConfigFileKey, Renaming, SettingKey, StateStore, UserQuery, import_ancestor,
 };
@@ -93,6 +94,7 @@ async fn it_keeps_the_contract_and_what_it_keeps_is_there_the_next_time() {
     let place = Place::new();
     let store = place.open().await.unwrap();
     contract::state(&store).await;
+    contract::operations(&store).await;
     assert_eq!(store.check().await.unwrap(), [""; 0]);
     let before = store.snapshot().await.unwrap();
     store.close().await;
@@ -208,9 +210,14 @@ fn release(version: u32) -> String {
         include_str!("../migrations/1_roster.sql"),
         include_str!("../migrations/2_history.sql"),
         include_str!("../migrations/3_settings.sql"),
+        include_str!("../migrations/4_operations.sql"),
     ];
-    let data =
-        [include_str!("data/v1.sql"), include_str!("data/v2.sql"), include_str!("data/v3.sql")];
+    let data = [
+        include_str!("data/v1.sql"),
+        include_str!("data/v2.sql"),
+        include_str!("data/v3.sql"),
+        include_str!("data/v4.sql"),
+    ];
     assert_eq!(migrations.len(), LATEST as usize, "a new version needs data of its own here");
     let mut sql = String::new();
     for step in 0..version as usize {
@@ -245,6 +252,10 @@ async fn every_older_version_comes_forward_with_all_that_is_in_it() {
             assert_eq!(settings[&SettingKey::ExternalIp].reveal(), "203.0.113.7");
             let files = store.config_file(ConfigFileKey::VscodeSettings).await.unwrap();
             assert_eq!(files[0].file.content(), "{}");
+        }
+        if version >= 4 {
+            let waiting = store.unfinished().await.unwrap();
+            assert_eq!(waiting[0].task.subject(), "alpha/ada");
         }
         store.apply(&actor(), &[add_group("new"), add_user("new/x")]).await.unwrap();
         store.close().await;

@@ -15,6 +15,7 @@ mod home;
 mod lifetime;
 mod load;
 mod node;
+mod service;
 mod setup;
 mod sheet;
 mod state;
@@ -37,6 +38,7 @@ pub use home::{Home, HomeLock};
 pub use lifetime::{Watch, Watched, watcher};
 pub use load::{Loaded, find as find_config, load as load_config, load_groups};
 pub use node::{Node, public_host};
+pub use service::{Room, Service, Site};
 pub use setup::{
     EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
     PackageManager,

@@ -23,11 +23,11 @@ use thon_core::orchestrator::{
 };
 use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck, base_url};
-use thon_core::sandbox::{HOME, InjectedFile};
+use thon_core::sandbox::{HOME, Health, InjectedFile, SandboxId};
 use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceMode};
 use thon_docker::{
-    DockerRuntime, DockerSettings, DockerWorkspaces, FirewallSettings, FirewallState,
+    Changes, DockerRuntime, DockerSettings, DockerWorkspaces, FirewallSettings, FirewallState,
 };
 use thon_nginx::{NginxProxy, NginxSettings};
 use thon_tls::{Provider, Tls, TlsSettings};
@@ -63,8 +63,12 @@ impl Node {
     /// Chooses the adapters that `config` asks for and puts them together. Nothing is contacted,
     /// started or written.
     pub fn from_config(config: Config, home: Home) -> Result<Self, Error> {
+        Self::on_stream(config, home, EventStream::new(Arc::new(SystemClock)))
+    }
+
+    /// As [`Self::from_config`], with a stream of events that others write to as well.
+    pub fn on_stream(config: Config, home: Home, events: EventStream) -> Result<Self, Error> {
         let clock = Arc::new(SystemClock);
-        let events = EventStream::new(clock.clone());
         let docker = Arc::new(
             DockerRuntime::connect(DockerSettings {
                 subnet: match config.sandbox.subnet {
@@ -177,6 +181,28 @@ impl Node {
         users: Option<&[UserId]>,
     ) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
         Ok(self.orchestrator.stop(users, false).await?)
+    }
+
+    /// Stops and removes the sandboxes of `users`; workspaces and seats stay.
+    pub async fn remove_sandboxes(
+        &self,
+        users: &[UserId],
+    ) -> Result<(Vec<UserId>, Vec<UserFailure>), Error> {
+        Ok(self.orchestrator.stop(Some(users), true).await?)
+    }
+
+    /// What the engine says of this node's containers from now on.
+    pub async fn changes(&self) -> Result<Changes, Error> {
+        Ok(self.docker.changes().await.map_err(Failure::from)?)
+    }
+
+    /// What a sandbox that is down ended with, in a few words.
+    pub async fn why_down(&self, sandbox: &SandboxId) -> Option<String> {
+        match self.docker.health(sandbox).await.ok()? {
+            Health::Died { out_of_memory: true, .. } => Some("out of memory".to_owned()),
+            Health::Died { exit_code: Some(code), .. } => Some(format!("ended with code {code}")),
+            _ => None,
+        }
     }
 
     /// Pauses, resumes or restarts the sandboxes of `users`, or of everyone who has one, and tells

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thon_core::adapter::Clock;
+use thon_core::operation::OperationStore;
 use thon_core::state::{
     Actor, AncestorImport, Change, ConfigFileKey, Renaming, Snapshot, StateStore, import_ancestor,
 };
@@ -51,6 +52,12 @@ impl State {
     /// The store itself.
     #[must_use]
     pub fn store(&self) -> &dyn StateStore {
+        &self.store
+    }
+
+    /// The operations that it remembers.
+    #[must_use]
+    pub fn operations(&self) -> &dyn OperationStore {
         &self.store
     }
 
@@ -114,6 +121,11 @@ impl State {
 
     /// Writes everything into the file and lets go of it.
     pub async fn close(self) {
+        self.finish().await;
+    }
+
+    /// As [`Self::close`], for one that others have a hold of.
+    pub(crate) async fn finish(&self) {
         self.store.close().await;
     }
 }

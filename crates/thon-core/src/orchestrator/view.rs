@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::Orchestrator;
 use crate::disk::DiskSpace;
 use crate::endpoint::{Endpoint, NetworkMode, Port};
+use crate::image::ImageRef;
 use crate::instance::InstanceState;
 use crate::name::UserId;
 use crate::sandbox::{Fingerprint, ObservedSandbox};
@@ -42,6 +43,8 @@ pub struct InstanceView {
     pub container: Option<String>,
     /// The container's id.
     pub container_id: Option<String>,
+    /// The image that it was made from, where the container tells.
+    pub image: Option<ImageRef>,
     /// When the container was made.
     pub created_at: Option<SystemTime>,
     /// The password that the instance asks for; nothing where it asks for none.
@@ -101,6 +104,7 @@ impl Orchestrator {
             workspace,
             container: sandbox.map(|sandbox| sandbox.name.clone()),
             container_id: sandbox.map(|sandbox| sandbox.id.0.clone()),
+            image: fingerprint.map(|fingerprint| fingerprint.image().clone()),
             created_at: sandbox.and_then(|sandbox| sandbox.created_at),
             password: seat
                 .and_then(|seat| seat.password.as_ref())

@@ -56,6 +56,16 @@ pub enum EditError {
     },
 }
 
+impl EditError {
+    /// The refusal of a user who is none of `known`.
+    #[must_use]
+    pub fn unknown_user(user: &UserId, known: &[UserId]) -> Self {
+        let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let hint = suggest::hint(&user.to_string(), names.iter().map(String::as_str));
+        Self::Unknown { what: format!("user {user}"), hint }
+    }
+}
+
 /// What there is: the database, and what thon.yaml declares.
 #[derive(Debug, Clone, Copy)]
 pub struct Editor<'a> {

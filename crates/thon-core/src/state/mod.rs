@@ -11,6 +11,7 @@ mod diff;
 mod edit;
 mod jsonc;
 mod people;
+mod reconcile;
 mod setting;
 mod slug;
 mod wanted;
@@ -31,6 +32,7 @@ pub use config_file::{ConfigFile, ConfigFileKey, ConfigFileVersion, MAX_CONFIG_F
 pub use diff::{Difference, Missing, difference};
 pub use edit::{EditError, Editor};
 pub use people::{Column, ColumnNames, People, Sheet, people};
+pub use reconcile::{Known, Seen, facts, known, learn};
 pub use setting::{Setting, SettingKey};
 pub use wanted::{Source, Wanted, groups_file, wanted};
 
@@ -258,6 +260,10 @@ pub trait StateStore: Send + Sync {
 
     /// What became of a user's sandboxes, or of everyone's; the latest sandbox first.
     async fn history(&self, user: Option<&UserId>) -> Result<Vec<InstanceHistory>, Failure>;
+
+    /// A number that is another one after every change of the roster, the settings or the
+    /// configuration files, whichever process made it.
+    async fn generation(&self) -> Result<u64, Failure>;
 
     /// The last `limit` lines of the audit log, the latest first.
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure>;

@@ -6,6 +6,7 @@
 
 mod faults;
 mod keeper;
+mod operations;
 mod proxy;
 mod runtime;
 mod small;

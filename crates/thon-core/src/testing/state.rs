@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::Faults;
 use crate::adapter::{Clock, Failure};
 use crate::name::{GroupName, UserId};
+use crate::operation::Operation;
 use crate::state::{
     Actor, AuditEntry, Change, ConfigFile, ConfigFileKey, ConfigFileVersion, EventRecord, Fact,
     GroupRecord, InstanceHistory, Page, Revision, Setting, SettingKey, Snapshot, StateEntry,
@@ -20,19 +21,20 @@ use crate::state::{
 
 /// State in memory.
 pub struct MemoryState {
-    faults: Arc<Faults>,
-    clock: Arc<dyn Clock>,
+    pub(super) faults: Arc<Faults>,
+    pub(super) clock: Arc<dyn Clock>,
     tables: Mutex<Tables>,
 }
 
 #[derive(Debug, Clone, Default)]
-struct Tables {
+pub(super) struct Tables {
     roster: Snapshot,
     ids: u64,
     settings: BTreeMap<SettingKey, Setting>,
     files: Vec<ConfigFileVersion>,
     instances: Vec<InstanceHistory>,
-    audit: Vec<AuditEntry>,
+    pub(super) audit: Vec<AuditEntry>,
+    pub(super) operations: Vec<Operation>,
 }
 
 impl std::fmt::Debug for MemoryState {
@@ -48,7 +50,7 @@ impl MemoryState {
         Self { faults, clock, tables: Mutex::default() }
     }
 
-    fn tables(&self) -> std::sync::MutexGuard<'_, Tables> {
+    pub(super) fn tables(&self) -> std::sync::MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -336,6 +338,11 @@ impl StateStore for MemoryState {
         let tables = self.tables();
         let theirs = |known: &&InstanceHistory| user.is_none_or(|user| known.user == *user);
         Ok(tables.instances.iter().rev().filter(theirs).cloned().collect())
+    }
+
+    async fn generation(&self) -> Result<u64, Failure> {
+        self.faults.check("generation", "").await?;
+        Ok(self.tables().audit.len() as u64)
     }
 
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure> {

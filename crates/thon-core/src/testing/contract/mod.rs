@@ -6,6 +6,7 @@
 
 mod certificate;
 mod keeper;
+mod operations;
 mod proxy;
 mod runtime;
 mod state;
@@ -13,6 +14,7 @@ mod store;
 
 pub use certificate::{certificate, certificate_names_changed};
 pub use keeper::{KeeperFixture, keeper};
+pub use operations::operations;
 pub use proxy::proxy;
 pub use runtime::{RuntimeFixture, runtime};
 pub use state::state;

@@ -1,0 +1,136 @@
+//! What is wanted: the configuration and the database, put together anew when either changes.
+//!
+//! For: the roster, the rules of what may be changed in it, and the node of the present
+//! configuration.
+//! Not for: what runs, see [`super::Room`].
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use thon_core::config::{Config, Severity};
+use thon_core::name::UserId;
+use thon_core::roster::Roster;
+use thon_core::state::{Editor, Snapshot, Wanted, wanted};
+
+use super::Service;
+use crate::error::Error;
+use crate::load;
+use crate::node::Node;
+
+/// What is wanted, as of one moment.
+#[derive(Debug)]
+pub struct Site {
+    /// What the database has.
+    pub stored: Snapshot,
+    /// It and thon.yaml together, and where each user is known from.
+    pub wanted: Wanted,
+    file: File,
+    node: Node,
+    key: Key,
+}
+
+/// What thon.yaml says.
+#[derive(Debug, Clone)]
+struct File {
+    config: Config,
+    origin: String,
+    path: Option<PathBuf>,
+    problem: Option<String>,
+}
+
+/// By what a site is known to be the present one.
+#[derive(Debug, PartialEq, Eq)]
+struct Key {
+    text: Option<Vec<u8>>,
+    generation: u64,
+}
+
+impl Site {
+    /// The node of the present configuration, its roster being everyone who is wanted.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What thon.yaml declares.
+    #[must_use]
+    pub const fn declared(&self) -> &Roster {
+        &self.file.config.groups
+    }
+
+    /// What that file is called.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.file.origin
+    }
+
+    /// Where it is, if there is one.
+    #[must_use]
+    pub fn config_path(&self) -> Option<&Path> {
+        self.file.path.as_deref()
+    }
+
+    /// Why thon.yaml as it is now can't be used, if so: then everything goes by what it said before.
+    #[must_use]
+    pub fn problem(&self) -> Option<&str> {
+        self.file.problem.as_deref()
+    }
+
+    /// The rules of what may be changed.
+    #[must_use]
+    pub fn editor(&self) -> Editor<'_> {
+        Editor { stored: &self.stored, declared: self.declared(), origin: self.origin() }
+    }
+
+    /// Everyone who is wanted.
+    #[must_use]
+    pub fn everyone(&self) -> Vec<UserId> {
+        self.wanted.roster.users().map(|(id, _)| id).collect()
+    }
+}
+
+impl Service {
+    /// What is wanted now. Where thon.yaml can't be used as it is, what it said before holds on, and
+    /// [`Site::problem`] says why.
+    pub async fn site(&self) -> Result<Arc<Site>, Error> {
+        let inner = &self.inner;
+        // Asked before the state is read: what changes in between makes the next one read again.
+        let generation = inner.state.store().generation().await?;
+        let path = load::find(inner.config.as_deref(), &inner.home)?;
+        // A pipe can be read once; what was in it holds.
+        let text = path.as_ref().filter(|path| path.is_file()).and_then(|p| std::fs::read(p).ok());
+        let key = Key { text, generation };
+        let before = inner.site.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(site) = before.as_ref().filter(|site| site.key == key) {
+            return Ok(Arc::clone(site));
+        }
+        let same_text = before.as_ref().filter(|site| site.key.text == key.text);
+        let file = match (same_text, self.read_file(), before.as_ref()) {
+            (Some(before), ..) => before.file.clone(),
+            (None, Ok(file), _) => file,
+            (None, Err(error), Some(before)) if error.is_bad_input() => {
+                File { problem: Some(error.to_string()), ..before.file.clone() }
+            }
+            (None, Err(error), _) => return Err(error),
+        };
+        let stored = inner.state.snapshot().await?;
+        let wanted = wanted(&file.config.groups, &stored.roster());
+        let config = Config { groups: wanted.roster.clone(), ..file.config.clone() };
+        let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
+        let site = Arc::new(Site { file, stored, wanted, node, key });
+        *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
+        Ok(site)
+    }
+
+    /// The configuration as it is now, if it can be used.
+    fn read_file(&self) -> Result<File, Error> {
+        let loaded = load::load(self.inner.config.as_deref(), &self.inner.home)?;
+        let problems = loaded.config.validate();
+        if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
+            return Err(Error::input(problem.to_string()));
+        }
+        let origin =
+            loaded.path.as_ref().map_or("thon.yaml".to_owned(), |path| path.display().to_string());
+        Ok(File { config: loaded.config, origin, path: loaded.path, problem: None })
+    }
+}
