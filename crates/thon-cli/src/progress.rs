@@ -166,7 +166,10 @@ impl Screen {
             Event::WorkspaceReady { user, change } if self.output.verbose() > 0 => {
                 self.say(&format!("{user}: workspace {change:?}").to_lowercase());
             }
-            Event::WorkspaceReady { .. } | Event::RouteChecked { .. } => {}
+            Event::WorkspaceReady { .. }
+            | Event::RouteChecked { .. }
+            | Event::OperationChanged { .. }
+            | Event::RosterChanged => {}
         }
     }
 
