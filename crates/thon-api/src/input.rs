@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::body::Bytes;
 use axum::response::IntoResponse;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
@@ -76,10 +76,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             values.entry(key).or_default().push(value);
         }
         let values = values.into_iter().map(|(key, values)| (key, values.join(",")));
-        let reader =
-            serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(values.map(
-                |(key, value)| (key, Text(value)),
-            ));
+        let reader = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(
+            values.map(|(key, value)| (key, Text(value))),
+        );
         let value = serde_path_to_error::deserialize(reader).map_err(|error| {
             let field = error.path().to_string();
             let field = if field == "." { "query".to_owned() } else { field };
@@ -268,7 +267,12 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<Revision>, Problem>
     }
     let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     number.and_then(|number| number.parse().ok()).map(|number| Some(Revision(number))).ok_or_else(
-        || Problem::input("If-Match", "allowed is the `ETag` of an answer, such as `\"3\"`, or `*`"),
+        || {
+            Problem::input(
+                "If-Match",
+                "allowed is the `ETag` of an answer, such as `\"3\"`, or `*`",
+            )
+        },
     )
 }
 

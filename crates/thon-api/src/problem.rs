@@ -234,8 +234,7 @@ type Responses = BTreeMap<String, RefOr<openapi::Response>>;
 
 fn documented(statuses: impl IntoIterator<Item = StatusCode>) -> Responses {
     let response = |status: StatusCode| {
-        let content =
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
         let response = ResponseBuilder::new()
             .description(status.canonical_reason().unwrap_or_default())
             .content(MEDIA_TYPE, content)

@@ -7,6 +7,7 @@
 //! Not for: input and output. Nothing here opens a file, a socket or a process, reads the clock or
 //! draws a random number; those arrive as arguments or behind the traits of [`adapter`].
 
+pub mod access;
 pub mod adapter;
 pub mod archive;
 pub mod certificate;

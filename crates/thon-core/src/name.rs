@@ -242,7 +242,20 @@ impl UserId {
     /// The gateway identity, `<group>_<user>`: the alphabet that Apache APISIX allows.
     #[must_use]
     pub fn consumer_name(&self) -> String {
+        self.key()
+    }
+
+    /// Both names as one, `<group>_<user>`: the id under which interfaces know them.
+    #[must_use]
+    pub fn key(&self) -> String {
         format!("{}{SEPARATOR}{}", self.group, self.user)
+    }
+
+    /// The user whose [`Self::key`] this is.
+    #[must_use]
+    pub fn from_key(key: &str) -> Option<Self> {
+        let (group, user) = key.split_once(SEPARATOR)?;
+        Some(Self::new(group.parse().ok()?, user.parse().ok()?))
     }
 
     /// The named volume that holds the workspace, `thon-workspace-<group>_<user>` on the default node.

@@ -21,6 +21,7 @@ fn memory() -> MemoryState {
 async fn memory_keeps_the_contract() {
     contract::state(&memory()).await;
     contract::operations(&memory()).await;
+    contract::access(&memory()).await;
 }
 
 /// A store with this roster.

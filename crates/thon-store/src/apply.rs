@@ -216,6 +216,16 @@ impl Writer<'_> {
                 Ok(())
             }
             Change::PutConfigFile { file, expect } => self.put_file(change, file, *expect).await,
+            Change::RemoveConfigFile { key, expect } => {
+                let sql = "SELECT content FROM config_files WHERE key = ? \
+                           ORDER BY version DESC LIMIT 1";
+                let query = sqlx::query_scalar(sql).bind(key.as_str());
+                let there: Option<String> = query.fetch_optional(&mut *self.connection).await?;
+                if there.is_none_or(|content| content.is_empty()) {
+                    return Err(missing(change, key.as_str()).into());
+                }
+                self.put_file(change, &ConfigFile::removed(*key), *expect).await
+            }
             Change::RestoreConfigFile { key, version } => {
                 let sql = "INSERT INTO config_files (key, version, content, actor, at) \
                            SELECT key, (SELECT max(version) + 1 FROM config_files WHERE key = ?1), \

@@ -5,6 +5,7 @@
 //! THON's Python ancestor.
 //! Not for: rules. What a change may be is decided in [`thon_core::state`].
 
+mod access;
 mod ancestor;
 mod apply;
 mod backup;

@@ -286,7 +286,7 @@ impl StateStore for SqliteStore {
             sqlx::query_as(sql).bind(key.as_str()).fetch_all(&self.pool).await.map_err(said)?;
         rows.into_iter()
             .map(|(version, content, actor, at)| {
-                let file = ConfigFile::new(key, content)?;
+                let file = ConfigFile::stored(key, content)?;
                 Ok(ConfigFileVersion { file, version: unsigned(version), actor, at: time(at) })
             })
             .collect::<Result<_, String>>()

@@ -6,7 +6,7 @@
 use sqlx::SqliteConnection;
 
 /// The version that this program writes.
-pub const LATEST: u32 = 4;
+pub const LATEST: u32 = 5;
 
 /// What marks a database as THON's: its name in ASCII.
 pub(crate) const APPLICATION: u32 = 0x5448_4f4e;
@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: [&str; LATEST as usize] = [
     include_str!("../migrations/2_history.sql"),
     include_str!("../migrations/3_settings.sql"),
     include_str!("../migrations/4_operations.sql"),
+    include_str!("../migrations/5_access.sql"),
 ];
 
 /// What a file says of itself.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
+use thon_core::access::AccessStore;
 use thon_core::adapter::{Clock, Failure, FailureKind};
 use thon_core::instance::InstanceState;
 use thon_core::operation::OperationStore;
@@ -95,6 +96,7 @@ async fn it_keeps_the_contract_and_what_it_keeps_is_there_the_next_time() {
     let store = place.open().await.unwrap();
     contract::state(&store).await;
     contract::operations(&store).await;
+    contract::access(&store).await;
     assert_eq!(store.check().await.unwrap(), [""; 0]);
     let before = store.snapshot().await.unwrap();
     store.close().await;
@@ -211,12 +213,14 @@ fn release(version: u32) -> String {
         include_str!("../migrations/2_history.sql"),
         include_str!("../migrations/3_settings.sql"),
         include_str!("../migrations/4_operations.sql"),
+        include_str!("../migrations/5_access.sql"),
     ];
     let data = [
         include_str!("data/v1.sql"),
         include_str!("data/v2.sql"),
         include_str!("data/v3.sql"),
         include_str!("data/v4.sql"),
+        include_str!("data/v5.sql"),
     ];
     assert_eq!(migrations.len(), LATEST as usize, "a new version needs data of its own here");
     let mut sql = String::new();
@@ -256,6 +260,9 @@ async fn every_older_version_comes_forward_with_all_that_is_in_it() {
         if version >= 4 {
             let waiting = store.unfinished().await.unwrap();
             assert_eq!(waiting[0].task.subject(), "alpha/ada");
+        }
+        if version >= 5 {
+            assert_eq!(store.find_token("abcd").await.unwrap().unwrap().name, "ci");
         }
         store.apply(&actor(), &[add_group("new"), add_user("new/x")]).await.unwrap();
         store.close().await;

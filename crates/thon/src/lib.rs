@@ -4,6 +4,7 @@
 //! configuration asks for, and everything else is a method of [`Node`].
 //! Not for: rules (they are in [`core`]) and not for talking to people (front-ends do that).
 
+mod access;
 mod activity;
 mod assets;
 mod doctor;

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thon_core::access::AccessStore;
 use thon_core::adapter::Clock;
 use thon_core::operation::OperationStore;
 use thon_core::state::{
@@ -53,6 +54,16 @@ impl State {
     #[must_use]
     pub fn store(&self) -> &dyn StateStore {
         &self.store
+    }
+
+    pub(crate) fn access(&self) -> &dyn AccessStore {
+        &self.store
+    }
+
+    /// Who runs this, as the audit log says it.
+    #[must_use]
+    pub const fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The operations that it remembers.

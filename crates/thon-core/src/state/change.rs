@@ -112,6 +112,13 @@ pub enum Change {
         /// The version that was seen; 0 where there was none.
         expect: Option<u64>,
     },
+    /// Takes a configuration file away. Its versions stay, and can be restored.
+    RemoveConfigFile {
+        /// Which file.
+        key: ConfigFileKey,
+        /// The version that was seen.
+        expect: Option<u64>,
+    },
     /// Stores an earlier version anew, as the present one.
     RestoreConfigFile {
         /// Which file.
@@ -138,6 +145,7 @@ impl Change {
             Self::SetSetting { .. } => "set setting",
             Self::ClearSetting { .. } => "clear setting",
             Self::PutConfigFile { .. } => "put config file",
+            Self::RemoveConfigFile { .. } => "remove config file",
             Self::RestoreConfigFile { .. } => "restore config file",
         }
     }
@@ -158,6 +166,7 @@ impl Change {
             Self::SetSetting { setting } => setting.key().to_string(),
             Self::ClearSetting { key } => key.to_string(),
             Self::PutConfigFile { file, .. } => file.key().to_string(),
+            Self::RemoveConfigFile { key, .. } => key.to_string(),
             Self::RestoreConfigFile { key, version } => format!("{key} version {version}"),
         }
     }

@@ -83,6 +83,9 @@ impl ConfigFile {
                 content.len()
             ));
         }
+        if content.trim().is_empty() {
+            return Err(format!("{key}: it is empty; delete the file instead"));
+        }
         match key {
             ConfigFileKey::GroupsYaml => {
                 Roster::parse_groups_file(&content, key.as_str())
@@ -96,6 +99,23 @@ impl ConfigFile {
             }
         }
         Ok(Self { key, content })
+    }
+
+    /// What is stored in the place of a file that was taken away, so that it can be brought back.
+    #[must_use]
+    pub const fn removed(key: ConfigFileKey) -> Self {
+        Self { key, content: String::new() }
+    }
+
+    /// A file as it was stored, whether it was taken away or not.
+    pub fn stored(key: ConfigFileKey, content: String) -> Result<Self, String> {
+        if content.is_empty() { Ok(Self::removed(key)) } else { Self::new(key, content) }
+    }
+
+    /// True if the file was taken away.
+    #[must_use]
+    pub const fn is_removed(&self) -> bool {
+        self.content.is_empty()
     }
 
     /// Which file.

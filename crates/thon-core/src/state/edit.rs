@@ -92,6 +92,30 @@ impl Editor<'_> {
         Ok(vec![Change::AddGroup { name: name.clone(), title, rules: checked(rules)? }])
     }
 
+    /// Replaces a group's title and rules.
+    pub fn edit_group(
+        &self,
+        name: &GroupName,
+        title: Option<&str>,
+        rules: GroupRules,
+    ) -> Result<Vec<Change>, EditError> {
+        let expect = Some(self.group(name, "change")?);
+        let (title, rules) = (text("title", title)?, checked(rules)?);
+        Ok(vec![Change::EditGroup { name: name.clone(), expect, title, rules }])
+    }
+
+    /// Replaces a user's display name and e-mail address.
+    pub fn edit_user(
+        &self,
+        user: &UserId,
+        display: Option<&str>,
+        email: Option<&str>,
+    ) -> Result<Vec<Change>, EditError> {
+        let expect = Some(self.user(user, "change")?.revision);
+        let (display, email) = (text("display name", display)?, address(email)?);
+        Ok(vec![Change::EditUser { user: user.clone(), expect, display, email }])
+    }
+
     /// Gives a group another name.
     pub fn rename_group(&self, name: &GroupName, to: &GroupName) -> Result<Vec<Change>, EditError> {
         let expect = self.group(name, "rename")?;
@@ -114,12 +138,8 @@ impl Editor<'_> {
     ) -> Result<Vec<Change>, EditError> {
         self.free_user(user)?;
         let display = text("display name", display)?;
-        if let Some(email) = email.filter(|email| !is_email(email)) {
-            let (what, allowed) = ("e-mail address", "an address such as ada@example.org");
-            return Err(EditError::Value { what, value: quoted(email), allowed });
-        }
+        let email = address(email)?;
         let mut changes = self.group_for(&user.group)?;
-        let email = email.map(ToOwned::to_owned);
         changes.push(Change::AddUser { user: user.clone(), display, email });
         Ok(changes)
     }
@@ -221,6 +241,14 @@ impl Editor<'_> {
         let hint = format!("{hint}{glue} `thon group add {name}` makes it");
         Err(EditError::Unknown { what: format!("group {name}"), hint })
     }
+}
+
+fn address(email: Option<&str>) -> Result<Option<String>, EditError> {
+    if let Some(email) = email.filter(|email| !is_email(email)) {
+        let (what, allowed) = ("e-mail address", "an address such as ada@example.org");
+        return Err(EditError::Value { what, value: quoted(email), allowed });
+    }
+    Ok(email.map(ToOwned::to_owned))
 }
 
 fn text(what: &'static str, value: Option<&str>) -> Result<Option<String>, EditError> {

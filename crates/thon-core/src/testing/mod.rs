@@ -4,6 +4,7 @@
 //! what its trait promises, the in-memory ones included.
 //! Not for: running an event.
 
+mod access;
 mod faults;
 mod keeper;
 mod operations;

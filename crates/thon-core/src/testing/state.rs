@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::Faults;
+use crate::access::Token;
 use crate::adapter::{Clock, Failure};
 use crate::name::{GroupName, UserId};
 use crate::operation::Operation;
@@ -35,6 +36,8 @@ pub(super) struct Tables {
     instances: Vec<InstanceHistory>,
     pub(super) audit: Vec<AuditEntry>,
     pub(super) operations: Vec<Operation>,
+    /// With their hashes.
+    pub(super) tokens: Vec<(String, Token)>,
 }
 
 impl std::fmt::Debug for MemoryState {
@@ -118,6 +121,18 @@ impl Tables {
                     return Err(stale(change, file.key().as_str()));
                 }
                 self.put(actor, file.clone(), now);
+                Ok(())
+            }
+            Change::RemoveConfigFile { key, expect } => {
+                let present = self.version(*key);
+                let there = self.files.iter().rev().find(|file| file.file.key() == *key);
+                if there.is_none_or(|file| file.file.is_removed()) {
+                    return Err(missing(change, key.as_str()));
+                }
+                if expect.is_some_and(|seen| seen != present) {
+                    return Err(stale(change, key.as_str()));
+                }
+                self.put(actor, ConfigFile::removed(*key), now);
                 Ok(())
             }
             Change::RestoreConfigFile { key, version } => {

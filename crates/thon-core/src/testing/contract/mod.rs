@@ -4,6 +4,7 @@
 //! Not for: what only one implementation can do. The assertions panic, as tests do.
 #![allow(clippy::panic, clippy::missing_panics_doc, reason = "contract suites are tests")]
 
+mod access;
 mod certificate;
 mod keeper;
 mod operations;
@@ -12,6 +13,7 @@ mod runtime;
 mod state;
 mod store;
 
+pub use access::access;
 pub use certificate::{certificate, certificate_names_changed};
 pub use keeper::{KeeperFixture, keeper};
 pub use operations::operations;

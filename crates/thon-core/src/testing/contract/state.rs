@@ -192,6 +192,14 @@ async fn files(store: &dyn StateStore) {
         versions.iter().map(|version| (version.version, version.file.content())).collect();
     assert_eq!(seen, [(3, "{\"a\": 1}"), (2, "{\"a\": 3}"), (1, "{\"a\": 1}")]);
     assert_eq!(versions[0].actor, "test");
+
+    let remove = |expect| Change::RemoveConfigFile { key, expect };
+    refused(store, FailureKind::Conflict, &[remove(Some(2))]).await;
+    make(store, &[remove(Some(3))]).await;
+    assert!(ok(store.config_file(key).await)[0].file.is_removed());
+    refused(store, FailureKind::Missing, &[remove(None)]).await;
+    make(store, &[Change::RestoreConfigFile { key, version: 2 }]).await;
+    assert_eq!(ok(store.config_file(key).await)[0].file.content(), "{\"a\": 3}");
 }
 
 async fn history(store: &dyn StateStore) {

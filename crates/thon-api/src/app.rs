@@ -1,0 +1,187 @@
+//! The server as a whole: routes, what stands before each of them, and its description.
+//!
+//! For: putting the routes together with the guard, limits, request ids and the log.
+//! Not for: what a route does.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use thon::Service;
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{
+    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
+};
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::guard::guard;
+use crate::metrics::Requests;
+use crate::problem::{Code, Problem};
+use crate::{log, metrics, probes, rest};
+
+/// The largest body that is read, in bytes: a configuration file of 1 MiB as JSON fits in.
+const LARGEST_BODY: usize = 2 << 20;
+
+/// How long a request may take; what takes longer is an operation.
+const LONGEST: Duration = Duration::from_secs(60);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What every route works with.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) service: Service,
+    /// Whether only programs on this machine reach the server.
+    pub(crate) only_here: bool,
+    /// True from the moment on at which the server is to end.
+    pub(crate) ending: watch::Receiver<bool>,
+    pub(crate) requests: Arc<Requests>,
+}
+
+/// The description of the API, from its code.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "THON",
+        description = "The Hackathon Organizer Node: groups, users and their running VS Codes.\n\n\
+            An instance and its user have the same id, `<group>_<user>`. What takes a while is \
+            answered with 202 and an operation, which is watched at `/api/operations/{id}` or on \
+            `/api/events`. Every problem is one of RFC 9457 with a stable `code`."
+    ),
+    components(schemas(Problem)),
+    modifiers(&Tokens)
+)]
+struct Document;
+
+struct Tokens;
+
+impl Modify for Tokens {
+    fn modify(&self, document: &mut OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        if let Some(components) = document.components.as_mut() {
+            components.add_security_scheme("token", scheme);
+        }
+    }
+}
+
+/// The routes with their description.
+fn described() -> (Router<App>, OpenApi) {
+    let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(rest::router())
+        .merge(probes::router())
+        .split_for_parts();
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    (api, document)
+}
+
+/// The description of the API.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    described().1
+}
+
+/// Everything that is served.
+pub(crate) fn router(app: App) -> Router {
+    let (routes, document) = described();
+    let requests = Arc::clone(&app.requests);
+    let guarded = routes
+        .merge(metrics::router())
+        .route_layer(from_fn_with_state(app.clone(), guard_all_but_probes));
+    guarded
+        .route("/", get(|| async { Redirect::temporary("/docs/") }))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(from_fn(bounded))
+        .layer(CatchPanicLayer::custom(fault))
+        .layer(from_fn(move |request, next| log::log(Arc::clone(&requests), request, next)))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, Numbers::default()))
+        .layer(from_fn(headers))
+        .with_state(app)
+}
+
+async fn guard_all_but_probes(
+    state: axum::extract::State<App>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if probes::is_probe(request.uri().path()) {
+        return next.run(request).await;
+    }
+    guard(state, request, next).await
+}
+
+async fn nowhere() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this path").hint("see `/docs`")
+}
+
+async fn not_so() -> Problem {
+    Problem::new(Code::MethodNotAllowed, "this path has other methods").hint("see `/docs`")
+}
+
+/// Ends a request that takes too long. A stream of events is none: its head is there at once.
+async fn bounded(request: Request, next: Next) -> Response {
+    tokio::time::timeout(LONGEST, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = format!("it took longer than {} seconds", LONGEST.as_secs());
+        Problem::new(Code::TimedOut, detail).into_response()
+    })
+}
+
+fn fault(_: Box<dyn Any + Send>) -> Response {
+    let detail = "this is a fault in THON: please report it with the request id";
+    Problem::new(Code::Internal, detail).into_response()
+}
+
+/// What every answer says to browsers: keep nothing, guess nothing, show it in no frame.
+async fn headers(request: Request, next: Next) -> Response {
+    let docs = request.uri().path().starts_with("/docs");
+    let mut response = next.run(request).await;
+    let mut set = |name: HeaderName, value: &'static str| {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    // Swagger UI styles itself from its scripts.
+    set(
+        header::CONTENT_SECURITY_POLICY,
+        if docs {
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+             frame-ancestors 'none'"
+        } else {
+            "default-src 'none'; frame-ancestors 'none'"
+        },
+    );
+    if !docs {
+        set(header::CACHE_CONTROL, "no-store");
+    }
+    response
+}
+
+/// Numbers for requests that bring no id: the time of the start and a count.
+#[derive(Clone, Default)]
+struct Numbers {
+    count: Arc<AtomicU64>,
+}
+
+impl MakeRequestId for Numbers {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = format!("{}-{number}", std::process::id());
+        HeaderValue::from_str(&id).ok().map(RequestId::new)
+    }
+}

@@ -1,0 +1,101 @@
+//! The stream of events, as server-sent events.
+//!
+//! For: everyone who watches: what happens is said once and passed on.
+//! Not for: what happened before; lists and operations tell that.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use thon::core::event::Stamped;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::{Stream, StreamExt};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::view::timestamp;
+use crate::app::App;
+use crate::guard::Reader;
+use crate::problem::WhenRead;
+
+/// How often a silent stream says that it is alive: proxies give up after a minute.
+const ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// What happens, from now on, as server-sent events. Each has its kind as its name and JSON as its
+/// data; `lagged` says that some were missed, and that lists should be read anew.
+#[utoipa::path(get, path = "/api/events", tag = "server", responses(
+    (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    WhenRead
+), security(("token" = [])))]
+async fn events(
+    _: Reader,
+    State(app): State<App>,
+) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
+    let said = BroadcastStream::new(app.service.events().subscribe());
+    let mut ending = app.ending.clone();
+    let ended = async move {
+        let _ = ending.wait_for(|ending| *ending).await;
+    };
+    let said = until(said, ended).map(|said| Ok(message(said)));
+    // The first word makes the answer's head go out: who watches knows that nothing is missed from
+    // here on.
+    let hello = tokio_stream::once(Ok(Message::default().event("hello").data("{}")));
+    Sse::new(hello.chain(said)).keep_alive(KeepAlive::new().interval(ALIVE))
+}
+
+/// A stream that ends when `end` is there.
+fn until<S: Stream>(stream: S, end: impl Future<Output = ()>) -> impl Stream<Item = S::Item> {
+    use std::task::Poll;
+    let mut stream = Box::pin(stream);
+    let mut end = Box::pin(end);
+    poll_fn(move |context| {
+        if end.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        stream.as_mut().poll_next(context)
+    })
+}
+
+/// A stream from a function that is asked for the next item.
+fn poll_fn<T, F>(next: F) -> impl Stream<Item = T>
+where
+    F: FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<T>> + Unpin,
+{
+    struct Asked<F>(F);
+    impl<T, F> Stream for Asked<F>
+    where
+        F: FnMut(&mut std::task::Context<'_>) -> std::task::Poll<Option<T>> + Unpin,
+    {
+        type Item = T;
+
+        fn poll_next(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<T>> {
+            (self.0)(context)
+        }
+    }
+    Asked(next)
+}
+
+fn message(said: Result<Arc<Stamped>, BroadcastStreamRecvError>) -> Message {
+    let stamped = match said {
+        Ok(stamped) => stamped,
+        Err(BroadcastStreamRecvError::Lagged(missed)) => {
+            let data = serde_json::json!({ "missed": missed });
+            return Message::default().event("lagged").data(data.to_string());
+        }
+    };
+    let mut data = serde_json::to_value(&stamped.event).unwrap_or_default();
+    let kind = data["event"].as_str().unwrap_or("event").to_owned();
+    data["at"] = timestamp(stamped.at).into();
+    data["number"] = stamped.number.into();
+    Message::default().event(kind).id(stamped.number.to_string()).data(data.to_string())
+}

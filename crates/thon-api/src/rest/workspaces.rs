@@ -1,0 +1,80 @@
+//! Workspaces: whose files are where.
+//!
+//! For: listing them.
+//! Not for: what is in them.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::view::timestamp;
+use crate::app::App;
+use crate::guard::Reader;
+use crate::input::Params;
+use crate::problem::{Problem, WhenRead};
+
+pub(super) fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// Whether sizes are found out, which takes a look at every file.
+    #[serde(default)]
+    #[param(default = false)]
+    sizes: bool,
+}
+
+/// A workspace.
+#[derive(Debug, Serialize, ToSchema)]
+struct Place {
+    /// `<group>_<user>`.
+    id: String,
+    /// Where it is: a volume or a folder.
+    workspace: String,
+    /// What it takes on the disk, in bytes, where that was asked for and can be found out.
+    size: Option<u64>,
+    /// When something in it last changed, where that can be found out.
+    changed_at: Option<String>,
+    /// Whether its user is in the roster.
+    in_roster: bool,
+    /// Whether it is the one that the configuration gives its user.
+    configured: bool,
+    /// Whether somebody may be working in it.
+    in_use: bool,
+}
+
+/// All workspaces.
+#[derive(Debug, Serialize, ToSchema)]
+struct Places {
+    /// Those of users who left the roster included.
+    workspaces: Vec<Place>,
+}
+
+/// Every workspace of the node.
+#[utoipa::path(get, path = "/api/workspaces", tag = "workspaces", params(Wanted), responses(
+    (status = 200, description = "The workspaces", body = Places), WhenRead
+), security(("token" = [])))]
+async fn list(
+    _: Reader,
+    State(app): State<App>,
+    Params(Wanted { sizes }): Params<Wanted>,
+) -> Result<Json<Places>, Problem> {
+    let site = app.service.site().await?;
+    let found = site.node().workspaces(|_| sizes).await?;
+    let workspaces = found.into_iter().map(|view| Place {
+        id: view.user.key(),
+        workspace: view.workspace.to_string(),
+        size: view.size.filter(|_| sizes),
+        changed_at: view.changed_at.and_then(timestamp),
+        in_roster: view.in_roster,
+        configured: view.configured,
+        in_use: view.is_in_use(),
+    });
+    Ok(Json(Places { workspaces: workspaces.collect() }))
+}
