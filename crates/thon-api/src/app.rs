@@ -35,7 +35,7 @@ use crate::{log, metrics, probes, rest};
 const LARGEST_BODY: usize = 2 << 20;
 
 /// How long a request may take; what takes longer is an operation.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

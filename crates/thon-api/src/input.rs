@@ -10,12 +10,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use thon::core::name::UserId;
 use thon::core::state::Revision;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use crate::problem::{Code, Problem};
 
@@ -65,13 +64,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = parts.uri.query().unwrap_or_default();
         let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let pairs: axum::extract::Query<Vec<(String, String)>> =
             axum::extract::Query::try_from_uri(&parts.uri)
                 .map_err(|_| Problem::input("query", "it is not URL-encoded text"))?;
-        // An empty query has no pairs, and one of bare separators neither.
-        let _ = query;
         for (key, value) in pairs.0 {
             values.entry(key).or_default().push(value);
         }
@@ -91,7 +87,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// A value of a query: text, which may be meant as a number or a truth.
 struct Text(String);
 
-impl<'de> IntoDeserializer<'de, serde::de::value::Error> for Text {
+impl IntoDeserializer<'_, serde::de::value::Error> for Text {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {
@@ -182,34 +178,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<
         Path::from_request_parts(parts, state)
             .await
             .map(|Path(value)| Self(value))
-            .map_err(|error| Problem::new(Code::NotFound, error.into_response_text()))
+            .map_err(|_| Problem::new(Code::NotFound, "there is nothing of that name"))
     }
-}
-
-trait Words {
-    fn into_response_text(self) -> String;
-}
-
-impl Words for axum::extract::rejection::PathRejection {
-    fn into_response_text(self) -> String {
-        drop(self.into_response());
-        "there is nothing of that name".to_owned()
-    }
-}
-
-/// Which part of a list is wanted.
-#[derive(Debug, Clone, Copy, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Paging {
-    /// Which page, counted from 1.
-    #[serde(default = "first")]
-    #[param(minimum = 1, default = 1)]
-    pub(crate) page: u32,
-    /// How many on a page.
-    #[serde(default = "usual")]
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    pub(crate) page_size: u32,
 }
 
 pub(crate) const fn first() -> u32 {

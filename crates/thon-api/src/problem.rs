@@ -21,7 +21,7 @@ const MEDIA_TYPE: &str = "application/problem+json";
 /// What kind of problem it is. A code keeps its meaning for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+pub(crate) enum Code {
     /// Something in the request can't be used; `field` says what.
     BadInput,
     /// Who asks has to say who they are.
@@ -95,7 +95,7 @@ impl Code {
 
 /// What went wrong, as problem details (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The same kind of problem in a few words.
     title: &'static str,
     /// The status of the answer.
@@ -114,7 +114,7 @@ pub struct Problem {
 
 impl Problem {
     /// A problem.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             title: code.title(),
             status: code.status().as_u16(),
@@ -126,24 +126,24 @@ impl Problem {
     }
 
     /// Something in the request that can't be used.
-    pub fn input(field: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub(crate) fn input(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..Self::new(Code::BadInput, detail) }
     }
 
     /// There is no `what`.
-    pub fn missing(what: impl std::fmt::Display) -> Self {
+    pub(crate) fn missing(what: impl std::fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("there is no {what}"))
     }
 
     /// With what to do about it.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
     /// With the part of the request that it is about, if it is bad input.
     #[must_use]
-    pub fn about(self, field: &str) -> Self {
+    pub(crate) fn about(self, field: &str) -> Self {
         let field = (self.code == Code::BadInput).then(|| field.to_owned()).or(self.field);
         Self { field, ..self }
     }

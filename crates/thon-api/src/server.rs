@@ -89,7 +89,7 @@ impl Server {
             stop.await;
         });
         let attended = attended.await;
-        drop(end.send(true));
+        end.send_replace(true);
         // Whoever is still being answered then is told by a closed connection.
         drop(tokio::time::timeout(FAREWELL, serving).await);
         service.close().await;

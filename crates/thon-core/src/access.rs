@@ -76,11 +76,14 @@ const LONGEST_NAME: usize = 64;
 /// The token that these random bytes make.
 #[must_use]
 pub fn token(random: &[u8; TOKEN_BYTES]) -> Secret {
-    let mut text = TOKEN_PREFIX.to_owned();
-    for byte in random {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    Secret::new(text)
+    Secret::new(TOKEN_PREFIX.to_owned() + &hexadecimal(random))
+}
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Checks what a token is to be called: a name that tells the audit log who did something.

@@ -131,11 +131,11 @@ impl Task {
     pub fn subject(&self) -> String {
         let named: Vec<String> =
             self.users.iter().take(Self::NAMED).map(ToString::to_string).collect();
-        let mut text = if named.is_empty() { "proxy".to_owned() } else { named.join(", ") };
-        if let Some(rest) = self.users.len().checked_sub(Self::NAMED).filter(|rest| *rest > 0) {
-            text.push_str(&format!(" and {rest} more"));
+        let text = if named.is_empty() { "proxy".to_owned() } else { named.join(", ") };
+        match self.users.len().saturating_sub(Self::NAMED) {
+            0 => text,
+            rest => format!("{text} and {rest} more"),
         }
-        text
     }
 }
 

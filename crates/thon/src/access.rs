@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use thon_core::access::{
-    AccessStore, NewToken, Scope, TOKEN_BYTES, TOKEN_PREFIX, Token, token, token_name,
+    NewToken, Scope, TOKEN_BYTES, TOKEN_PREFIX, Token, hexadecimal, token, token_name,
 };
 use thon_core::adapter::{Clock, Entropy};
 use thon_core::secret::Secret;
@@ -66,8 +66,7 @@ impl State {
 
 /// The SHA-256 in hexadecimal. A token is 32 random bytes: a slow hash would protect nothing more.
 fn hash(text: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

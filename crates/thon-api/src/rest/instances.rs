@@ -69,7 +69,7 @@ struct Wanted {
 
 /// A page of instances.
 #[derive(Debug, Serialize, ToSchema)]
-struct Instances {
+struct InstancePage {
     /// Those of this page: everyone in the roster, then whoever else has a sandbox.
     instances: Vec<Instance>,
     /// How many there are in all.
@@ -84,13 +84,13 @@ struct Instances {
 
 /// Everyone's instance, as it was last seen. Changes nothing.
 #[utoipa::path(get, path = "/api/instances", tag = "instances", params(Wanted), responses(
-    (status = 200, description = "The instances", body = Instances), WhenRead
+    (status = 200, description = "The instances", body = InstancePage), WhenRead
 ), security(("token" = [])))]
 async fn list(
     Reader(who): Reader,
     State(app): State<App>,
     Params(wanted): Params<Wanted>,
-) -> Result<Json<Instances>, Problem> {
+) -> Result<Json<InstancePage>, Problem> {
     let slice = Slice::new(wanted.page, wanted.page_size)?;
     let room = seen(&app)?;
     let site = app.service.site().await?;
@@ -111,7 +111,7 @@ async fn list(
     let found: Vec<_> = room.instances.iter().filter(fits).collect();
     let total = found.len();
     let shown = slice.of(found.into_iter());
-    Ok(Json(Instances {
+    Ok(Json(InstancePage {
         instances: shown.into_iter().map(|v| Instance::new(v, roster, who.scope)).collect(),
         total,
         page: slice.page,

@@ -144,12 +144,11 @@ async fn clear(
 }
 
 /// One setting, at the path of THON's ancestor.
-#[utoipa::path(get, path = "/api/instances/settings/{key}", tag = "settings", params(
+#[utoipa::path(get, path = "/api/instances/settings/{key}", tag = "settings", operation_id = "get_setting_old", params(
     ("key" = String, Path, description = "Its key")
 ), responses(
     (status = 200, description = "The setting", body = Entry), WhenRead
 ), security(("token" = [])))]
-#[deprecated = "`/api/settings/{key}` is the path"]
 async fn show_old(
     _: Reader,
     State(app): State<App>,
@@ -159,12 +158,11 @@ async fn show_old(
 }
 
 /// Sets a setting, at the path of THON's ancestor.
-#[utoipa::path(put, path = "/api/instances/settings/{key}", tag = "settings", params(
+#[utoipa::path(put, path = "/api/instances/settings/{key}", tag = "settings", operation_id = "put_setting_old", params(
     ("key" = String, Path, description = "Its key")
 ), request_body = Value, responses(
     (status = 200, description = "The setting", body = Entry), WhenChanged
 ), security(("token" = [])))]
-#[deprecated = "`/api/settings/{key}` is the path"]
 async fn set_old(
     Administrator(who): Administrator,
     State(app): State<App>,

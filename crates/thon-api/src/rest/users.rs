@@ -225,6 +225,7 @@ async fn show(
 /// What of a user is to be another. What isn't named stays.
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "not there and null are two things")]
 pub(super) struct NewName {
     /// Another name. Refused while they have files.
     #[serde(default)]
@@ -239,6 +240,7 @@ pub(super) struct NewName {
     email: Option<Option<String>>,
 }
 
+#[expect(clippy::option_option, reason = "not there and null are two things")]
 /// Tells a field that is null from one that isn't there.
 fn named<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(reader).map(Some)

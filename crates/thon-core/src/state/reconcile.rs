@@ -131,7 +131,8 @@ mod tests {
     #[test]
     fn why_it_died_is_kept() {
         let mut known = BTreeMap::new();
-        learn(&mut known, &facts(&[sight("s", InstanceState::Running)], &known, NOW));
+        let running = facts(&[sight("s", InstanceState::Running)], &known, NOW);
+        learn(&mut known, &running);
         let mut dead = sight("s", InstanceState::Failed);
         dead.reason = Some("out of memory".to_owned());
         assert_eq!(facts(&[dead], &known, NOW)[0].reason, "out of memory");

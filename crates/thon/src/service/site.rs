@@ -117,7 +117,7 @@ impl Service {
         let wanted = wanted(&file.config.groups, &stored.roster());
         let config = Config { groups: wanted.roster.clone(), ..file.config.clone() };
         let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
-        let site = Arc::new(Site { file, stored, wanted, node, key });
+        let site = Arc::new(Site { stored, wanted, file, node, key });
         *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
         Ok(site)
     }
