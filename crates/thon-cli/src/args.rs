@@ -13,7 +13,7 @@ use thon::core::doctor::Code;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::args_state;
+use crate::{args_server, args_state};
 
 const AFTER_HELP: &str = "\
 The shortest way to an event:
@@ -135,6 +135,12 @@ pub(crate) enum Command {
     /// The database of groups and users
     #[command(subcommand)]
     Db(args_state::DbCommand),
+    /// Serve the REST API, until Ctrl-C
+    #[command(after_help = args_server::SERVE_HELP)]
+    Serve(args_server::ServeArgs),
+    /// Tokens with which programs use the REST API
+    #[command(subcommand, after_help = args_server::TOKEN_HELP)]
+    Token(args_server::TokenCommand),
     /// The image that sandboxes are made from
     #[command(subcommand)]
     Image(ImageCommand),

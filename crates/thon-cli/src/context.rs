@@ -53,7 +53,12 @@ impl Context {
     pub(crate) async fn read_stored(&self, command: &Command) {
         let without = matches!(
             command,
-            Command::Init(_) | Command::Config(_) | Command::Db(_) | Command::Completions { .. }
+            Command::Init(_)
+                | Command::Config(_)
+                | Command::Db(_)
+                | Command::Serve(_)
+                | Command::Token(_)
+                | Command::Completions { .. }
         );
         if !without {
             // Nobody has set it yet: this is called once, before the command begins.

@@ -4,6 +4,7 @@
 //! Not for: rules. Everything that is decided is decided in the library.
 
 mod args;
+mod args_server;
 mod args_state;
 mod commands;
 mod context;

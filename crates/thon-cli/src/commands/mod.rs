@@ -14,11 +14,13 @@ mod logs;
 mod nginx;
 mod roster;
 mod run;
+mod serve;
 mod setup;
 mod shell;
 mod status;
 mod stop;
 mod tls;
+mod token;
 mod transfer;
 mod workspace;
 
@@ -58,6 +60,8 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Import(args) => transfer::import(&args, context).await,
         Command::Export(args) => transfer::export(&args, context),
         Command::Db(command) => db::db(command, context).await,
+        Command::Serve(args) => serve::serve(&args, context).await,
+        Command::Token(command) => token::token(command, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,
         Command::Nginx(command) => nginx::nginx(command, context).await,

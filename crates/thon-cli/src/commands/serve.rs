@@ -1,0 +1,35 @@
+//! `thon serve`: the REST API in the foreground.
+//!
+//! For: saying where it is and who is let in.
+//! Not for: what is served; the server is a library.
+
+use std::process::ExitCode;
+
+use thon_api::{LogFormat, Server, init_log, signal};
+
+use super::Outcome;
+use crate::args_server::{Log, ServeArgs};
+use crate::context::Context;
+
+pub(crate) async fn serve(args: &ServeArgs, context: &Context) -> Outcome {
+    init_log(match args.log {
+        Log::Text => LogFormat::Text,
+        Log::Json => LogFormat::Json,
+    });
+    let server = Server::bind(context.home()?, context.global.config.clone()).await?;
+    let url = format!("http://{}", server.address());
+    let open = server.service().state().tokens().await?.is_empty();
+    if context.output.json() {
+        context.output.line(&serde_json::json!({ "url": url, "open": open }).to_string());
+    } else {
+        context.output.note(&format!("Serving at {url}, described at {url}/docs. Ctrl-C ends it."));
+        if open {
+            context.output.note(
+                "There is no token: whoever is on this machine may do everything, nobody else is \
+                 let in. `thon token add` makes one.",
+            );
+        }
+    }
+    server.serve(signal()).await?;
+    Ok(ExitCode::SUCCESS)
+}
