@@ -3,6 +3,7 @@
 //! For: structured lines on standard error, with the request's id.
 //! Not for: bodies, queries or headers: they may hold secrets.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ pub fn init(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("THON_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
     // Somebody else's log is there already where this program is part of another.
     let begun = match format {
         LogFormat::Text => log.with_target(false).try_init(),

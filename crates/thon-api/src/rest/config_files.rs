@@ -54,7 +54,7 @@ fn key(text: &str) -> Result<ConfigFileKey, Problem> {
 
 /// A configuration file, without what is in it.
 #[derive(Debug, Serialize, ToSchema)]
-struct Entry {
+struct ConfigFileEntry {
     /// Its key.
     key: String,
     /// What it is called.
@@ -71,21 +71,21 @@ struct Entry {
 
 /// All configuration files.
 #[derive(Debug, Serialize, ToSchema)]
-struct Entries {
+struct ConfigFileList {
     /// One for each key.
-    config_files: Vec<Entry>,
+    config_files: Vec<ConfigFileEntry>,
 }
 
 /// The configuration files that can be stored, and which there are.
 #[utoipa::path(get, path = "/api/config-files", tag = "config files", responses(
-    (status = 200, description = "The files", body = Entries), WhenRead
+    (status = 200, description = "The files", body = ConfigFileList), WhenRead
 ), security(("token" = [])))]
-async fn list(_: Reader, State(app): State<App>) -> Result<Json<Entries>, Problem> {
+async fn list(_: Reader, State(app): State<App>) -> Result<Json<ConfigFileList>, Problem> {
     let mut config_files = Vec::new();
     for key in ConfigFileKey::ALL {
         let found = all(&app, key).await?;
         let present = found.first();
-        config_files.push(Entry {
+        config_files.push(ConfigFileEntry {
             key: key.to_string(),
             label: label(key),
             has_content: present.is_some_and(|version| !version.file.is_removed()),
@@ -94,7 +94,7 @@ async fn list(_: Reader, State(app): State<App>) -> Result<Json<Entries>, Proble
             updated_by: present.map(|version| version.actor.clone()),
         });
     }
-    Ok(Json(Entries { config_files }))
+    Ok(Json(ConfigFileList { config_files }))
 }
 
 async fn all(app: &App, key: ConfigFileKey) -> Result<Vec<ConfigFileVersion>, Problem> {

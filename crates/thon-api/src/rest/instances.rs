@@ -470,7 +470,7 @@ async fn logs(
 
 /// A state that a sandbox came into.
 #[derive(Debug, Serialize, ToSchema)]
-struct Entry {
+struct HistoryEntry {
     /// The state.
     state: Shown,
     /// When.
@@ -487,7 +487,7 @@ struct Life {
     /// The image that it was made from.
     image: Option<String>,
     /// The first state first.
-    states: Vec<Entry>,
+    states: Vec<HistoryEntry>,
 }
 
 /// What became of a user's sandboxes.
@@ -517,7 +517,7 @@ async fn history(
         states: known
             .states
             .into_iter()
-            .map(|entry| Entry {
+            .map(|entry| HistoryEntry {
                 state: entry.state.into(),
                 at: timestamp(entry.at),
                 reason: entry.reason,

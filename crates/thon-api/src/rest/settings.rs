@@ -25,7 +25,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// A setting.
 #[derive(Debug, Serialize, ToSchema)]
-struct Entry {
+struct SettingEntry {
     /// Its key.
     key: String,
     /// Its value; nothing where it is not set, and for one that is secret.
@@ -36,7 +36,7 @@ struct Entry {
     secret: bool,
 }
 
-impl Entry {
+impl SettingEntry {
     fn new(key: SettingKey, setting: Option<&Setting>) -> Self {
         let shown = setting.filter(|_| !key.is_secret());
         Self {
@@ -50,9 +50,9 @@ impl Entry {
 
 /// All settings.
 #[derive(Debug, Serialize, ToSchema)]
-struct Entries {
+struct SettingList {
     /// One for each key.
-    settings: Vec<Entry>,
+    settings: Vec<SettingEntry>,
 }
 
 fn key(text: &str) -> Result<SettingKey, Problem> {
@@ -61,31 +61,31 @@ fn key(text: &str) -> Result<SettingKey, Problem> {
 
 /// All settings that there can be.
 #[utoipa::path(get, path = "/api/settings", tag = "settings", responses(
-    (status = 200, description = "The settings", body = Entries), WhenRead
+    (status = 200, description = "The settings", body = SettingList), WhenRead
 ), security(("token" = [])))]
-async fn list(_: Reader, State(app): State<App>) -> Result<Json<Entries>, Problem> {
+async fn list(_: Reader, State(app): State<App>) -> Result<Json<SettingList>, Problem> {
     let known = app.service.state().store().settings().await?;
-    let settings = SettingKey::ALL.into_iter().map(|key| Entry::new(key, known.get(&key)));
-    Ok(Json(Entries { settings: settings.collect() }))
+    let settings = SettingKey::ALL.into_iter().map(|key| SettingEntry::new(key, known.get(&key)));
+    Ok(Json(SettingList { settings: settings.collect() }))
 }
 
-async fn one(app: &App, text: &str) -> Result<Json<Entry>, Problem> {
+async fn one(app: &App, text: &str) -> Result<Json<SettingEntry>, Problem> {
     let key = key(text)?;
     let known = app.service.state().store().settings().await?;
-    Ok(Json(Entry::new(key, known.get(&key))))
+    Ok(Json(SettingEntry::new(key, known.get(&key))))
 }
 
 /// One setting.
 #[utoipa::path(get, path = "/api/settings/{key}", tag = "settings", params(
     ("key" = String, Path, description = "Its key")
 ), responses(
-    (status = 200, description = "The setting", body = Entry), WhenRead
+    (status = 200, description = "The setting", body = SettingEntry), WhenRead
 ), security(("token" = [])))]
 async fn show(
     _: Reader,
     State(app): State<App>,
     InPath(text): InPath<String>,
-) -> Result<Json<Entry>, Problem> {
+) -> Result<Json<SettingEntry>, Problem> {
     one(&app, &text).await
 }
 
@@ -100,7 +100,12 @@ struct Value {
     value: String,
 }
 
-async fn put(app: &App, actor: &Actor, text: &str, value: &Value) -> Result<Json<Entry>, Problem> {
+async fn put(
+    app: &App,
+    actor: &Actor,
+    text: &str,
+    value: &Value,
+) -> Result<Json<SettingEntry>, Problem> {
     let key = key(text)?;
     if value.key.as_deref().is_some_and(|named| named != key.as_str()) {
         return Err(Problem::input("key", format!("it is another one than {key} in the path")));
@@ -115,14 +120,14 @@ async fn put(app: &App, actor: &Actor, text: &str, value: &Value) -> Result<Json
 #[utoipa::path(put, path = "/api/settings/{key}", tag = "settings", params(
     ("key" = String, Path, description = "Its key")
 ), request_body = Value, responses(
-    (status = 200, description = "The setting", body = Entry), WhenChanged
+    (status = 200, description = "The setting", body = SettingEntry), WhenChanged
 ), security(("token" = [])))]
 async fn set(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(text): InPath<String>,
     Body(value): Body<Value>,
-) -> Result<Json<Entry>, Problem> {
+) -> Result<Json<SettingEntry>, Problem> {
     put(&app, &who.actor, &text, &value).await
 }
 
@@ -130,14 +135,14 @@ async fn set(
 #[utoipa::path(delete, path = "/api/settings/{key}", tag = "settings", params(
     ("key" = String, Path, description = "Its key")
 ), responses(
-    (status = 200, description = "The setting, which isn't set any more", body = Entry),
+    (status = 200, description = "The setting, which isn't set any more", body = SettingEntry),
     WhenChanged
 ), security(("token" = [])))]
 async fn clear(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(text): InPath<String>,
-) -> Result<Json<Entry>, Problem> {
+) -> Result<Json<SettingEntry>, Problem> {
     let key = key(&text)?;
     app.service.apply(&who.actor, &[Change::ClearSetting { key }]).await?;
     one(&app, &text).await
@@ -147,13 +152,13 @@ async fn clear(
 #[utoipa::path(get, path = "/api/instances/settings/{key}", tag = "settings", operation_id = "get_setting_old", params(
     ("key" = String, Path, description = "Its key")
 ), responses(
-    (status = 200, description = "The setting", body = Entry), WhenRead
+    (status = 200, description = "The setting", body = SettingEntry), WhenRead
 ), security(("token" = [])))]
 async fn show_old(
     _: Reader,
     State(app): State<App>,
     InPath(text): InPath<String>,
-) -> Result<Json<Entry>, Problem> {
+) -> Result<Json<SettingEntry>, Problem> {
     one(&app, &text).await
 }
 
@@ -161,13 +166,13 @@ async fn show_old(
 #[utoipa::path(put, path = "/api/instances/settings/{key}", tag = "settings", operation_id = "put_setting_old", params(
     ("key" = String, Path, description = "Its key")
 ), request_body = Value, responses(
-    (status = 200, description = "The setting", body = Entry), WhenChanged
+    (status = 200, description = "The setting", body = SettingEntry), WhenChanged
 ), security(("token" = [])))]
 async fn set_old(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(text): InPath<String>,
     Body(value): Body<Value>,
-) -> Result<Json<Entry>, Problem> {
+) -> Result<Json<SettingEntry>, Problem> {
     put(&app, &who.actor, &text, &value).await
 }

@@ -36,6 +36,7 @@ mod secrets;
 mod world;
 
 // With everything.
+mod api;
 mod archive;
 mod change;
 mod crash;

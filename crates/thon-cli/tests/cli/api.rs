@@ -1,0 +1,335 @@
+//! `thon serve`: the REST API as a program meets it, with Docker and without.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, has};
+use crate::stage::Stage;
+use crate::support::{Ports, docker};
+use crate::wait::until;
+
+/// A server that is ended when it is dropped.
+struct Served {
+    child: Child,
+    port: u16,
+    token: Option<String>,
+}
+
+/// An answer of the server.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}
+
+impl Served {
+    fn start(mut command: Command, port: u16) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let served = Self { child, port, token: None };
+        until("the server to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
+        served
+    }
+
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n"));
+        let token = token.unwrap_or_default();
+        let host = format!("host: 127.0.0.1:{}\r\n", self.port);
+        let host = if headers.contains("host:") { String::new() } else { host };
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{token}{headers}\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", "")
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(method, path, "content-type: application/json\r\n", &body.to_string())
+    }
+
+    /// Does what is answered with an operation, to its end.
+    #[track_caller]
+    fn work(&self, method: &str, path: &str, body: &Value) -> Value {
+        let begun = self.call(method, path, body).expect(202);
+        let id = begun.json()["id"].as_u64().unwrap();
+        has(&begun.head, &[&format!("location: /api/operations/{id}")]);
+        until("the operation to end", || {
+            let operation = self.get(&format!("/api/operations/{id}?wait=10")).expect(200).json();
+            let state = operation["state"].as_str().unwrap().to_owned();
+            (state != "queued" && state != "running").then_some(operation)
+        })
+    }
+
+    fn signal(&mut self, signal: Signal) -> Option<i32> {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A desk with a server on it.
+fn served_desk() -> (Desk, Ports, Served) {
+    let (desk, ports) = (Desk::new(), Ports::take());
+    let port = ports.https;
+    desk.file("thon.yaml", format!("groups: {{alpha: [ada]}}\ndashboard: {{port: {port}}}\n"));
+    let served = Served::start(desk.command(&["serve"]), port);
+    (desk, ports, served)
+}
+
+#[test]
+fn without_docker_the_roster_is_served_and_the_room_is_not() {
+    let (desk, _ports, mut served) = served_desk();
+    served.get("/health").expect(200);
+    let room = until("a look", || {
+        let answer = served.get("/api/instances").expect(503);
+        answer.body.contains("docker").then_some(answer)
+    });
+    assert_eq!(room.json()["code"], "unavailable", "{room:?}");
+    has(&room.head, &["content-type: application/problem+json", "x-request-id: "]);
+    assert_eq!(served.get("/ready").expect(503).json()["docker"], false);
+
+    served
+        .call("POST", "/api/groups", &json!({"name": "beta", "rules": {"memory": "1g"}}))
+        .expect(201);
+    let bob = json!({"group": "beta", "username": "bob", "email": "bob@example.org"});
+    served.call("POST", "/api/users", &bob).expect(201);
+    assert_eq!(served.call("POST", "/api/users", &bob).expect(409).json()["code"], "exists");
+    let refused = served.call("POST", "/api/users", &json!({"group": "beta", "username": "Bob"}));
+    assert_eq!(refused.expect(400).json()["field"], "username");
+    let declared = served.send("DELETE", "/api/users/alpha_ada", "", "").expect(409);
+    assert_eq!(declared.json()["code"], "declared");
+    let found = served.get("/api/users?q=bob@&page_size=1").expect(200).json();
+    assert_eq!((&found["total"], &found["users"][0]["id"]), (&json!(1), &json!("beta_bob")));
+
+    // What the command line changes is there at once, and whoever saw what was before is told.
+    desk.thon(&["user", "add", "beta/carol"]).ok();
+    served.get("/api/users/beta_carol").expect(200);
+    let edit = |revision: u32| {
+        let headers = format!("content-type: application/json\r\nif-match: \"{revision}\"\r\n");
+        served.send("PATCH", "/api/users/beta_bob", &headers, "{\"email\": null}")
+    };
+    assert_eq!(edit(1).expect(200).json()["email"], Value::Null);
+    assert_eq!(edit(1).expect(412).json()["code"], "stale");
+    let log = desk.thon(&["db", "log"]).ok().stdout;
+    has(&log, &["api, this machine", "edit user", "beta/bob"]);
+
+    let put = |content: &str| {
+        served.call("PUT", "/api/config-files/vscode_settings", &json!({"content": content}))
+    };
+    put("{\"a\": 1, // one\n}").expect(200);
+    has(&put("{x}").expect(400).body, &["line 1", "\"field\":\"content\""]);
+    served.send("DELETE", "/api/config-files/vscode_settings", "", "").expect(200);
+    served.get("/api/config-files/vscode_settings").expect(404);
+    let back = json!({"version": 1});
+    let restored = served.call("POST", "/api/config-files/vscode_settings/restore", &back);
+    assert_eq!(restored.expect(200).json()["version"], 3);
+    let secret = json!({"value": "hunter2"});
+    let set = served.call("PUT", "/api/settings/gateway_admin_key", &secret).expect(200);
+    assert!(!set.body.contains("hunter2"), "{set:?}");
+
+    let second = desk.thon(&["serve"]).expect(1);
+    has(&second.stderr, &[&format!("process {} serves this node", served.child.id())]);
+    assert_eq!(served.signal(Signal::TERM), Some(0), "asked to end");
+}
+
+#[test]
+fn a_page_of_another_origin_can_do_nothing_and_neither_can_a_name_that_leads_here() {
+    let (_desk, _ports, served) = served_desk();
+    for headers in [
+        "origin: http://evil.example\r\n",
+        "sec-fetch-site: cross-site\r\n",
+        "host: evil.example\r\n",
+    ] {
+        assert_eq!(served.send("GET", "/api/users", headers, "").status, 403, "{headers}");
+    }
+    let form = "content-type: text/plain\r\n";
+    served.send("POST", "/api/groups", form, "{\"name\": \"x\"}").expect(415);
+    let docs = served.get("/docs/").expect(200);
+    has(&docs.head, &["content-security-policy: default-src 'self'"]);
+    assert!(!docs.body.contains("https://"), "nothing is fetched from elsewhere: {docs:?}");
+}
+
+/// Every operation that the API describes: method, path with something in its gaps.
+fn operations(served: &Served) -> Vec<(String, String, bool)> {
+    let document = served.get("/openapi.json").expect(200).json();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let mut path = path.clone();
+            while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
+                path.replace_range(from..=to, "1");
+            }
+            let guarded = operation.get("security").is_some();
+            found.push((method.to_uppercase(), path, guarded));
+        }
+    }
+    assert!(found.len() > 50, "{found:?}");
+    found
+}
+
+#[test]
+fn with_tokens_everything_needs_one_and_one_that_reads_changes_nothing() {
+    let (desk, _ports, mut served) = served_desk();
+    let all = operations(&served);
+    let add = |name: &str, scope: &str| {
+        let said = desk.thon(&["token", "add", name, "--scope", scope]).ok();
+        said.stdout.trim().to_owned()
+    };
+    let (reads, admin) = (add("reads", "read"), add("admin", "admin"));
+    for (method, path, guarded) in &all {
+        let free = ["/health", "/ready"].contains(&path.as_str());
+        assert_eq!(*guarded, !free, "{path} is described wrongly");
+        let answer = served.send(method, path, "", "");
+        assert_eq!(answer.status == 401, !free, "{method} {path}: {answer:?}");
+    }
+    assert_eq!(served.get("/metrics").status, 401);
+    served.token = Some("thon_0000".to_owned());
+    served.get("/api/users").expect(401);
+
+    served.token = Some(reads.clone());
+    let before = desk.thon(&["db", "log"]).ok().stdout;
+    for (method, path, _) in all.iter().filter(|(method, ..)| method != "GET") {
+        let answer = served.call(method, path, &json!({}));
+        assert_eq!(answer.status, 403, "{method} {path}: {answer:?}");
+    }
+    served.get("/api/users").expect(200);
+    served.get("/api/instances/alpha_ada/logs").expect(403);
+    assert_eq!(desk.thon(&["db", "log"]).ok().stdout, before);
+
+    served.token = Some(admin);
+    served.call("POST", "/api/groups", &json!({"name": "beta"})).expect(201);
+    has(&desk.thon(&["db", "log"]).ok().stdout, &["token admin", "add group"]);
+    let list = desk.thon(&["token", "list"]).ok().stdout;
+    has(&list, &["reads", "read", "admin"]);
+    assert!(!list.contains(&reads), "a token is shown once");
+    desk.thon(&["token", "revoke", "reads"]).ok();
+    served.token = Some(reads);
+    served.get("/api/users").expect(401);
+    has(&desk.thon(&["token", "add", "a b"]).expect(2).stderr, &["token name \"a b\""]);
+    has(&desk.thon(&["token", "revoke", "nobody"]).expect(1).stderr, &["thon token list"]);
+}
+
+/// A stage with a server on it.
+fn serve(stage: &Stage) -> Served {
+    Served::start(stage.command(&["serve"]), stage.ports.last)
+}
+
+fn stage(groups: &str) -> Stage {
+    let stage = Stage::new(groups);
+    let text = stage.config_text(groups);
+    stage.write_config(&format!("{text}\ndashboard: {{port: {}}}\n", stage.ports.last));
+    stage
+}
+
+fn state(served: &Served, id: &str) -> String {
+    let instance = served.get(&format!("/api/instances/{id}")).expect(200).json();
+    instance["state"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn instances_are_launched_changed_and_watched_over_the_api() {
+    let stage = stage("alpha: [ada]");
+    let served = serve(&stage);
+    served.call("POST", "/api/groups", &json!({"name": "beta"})).expect(201);
+    let bob = json!({"group": "beta", "username": "bob"});
+    served.call("POST", "/api/users", &bob).expect(201);
+    let both = json!({"instance_ids": ["alpha_ada", "beta_bob"]});
+    let launched = served.work("POST", "/api/instances/bulk/launch", &both);
+    assert_eq!(launched["state"], "succeeded", "{launched}");
+    let found = served.get("/api/instances?state=Running").expect(200).json();
+    assert_eq!(found["total"], 2, "{found}");
+    let url = found["instances"][1]["url"].as_str().unwrap().to_owned();
+    assert_eq!(stage.web().get(&format!("{url}healthz")).status, 200);
+
+    for (action, then) in [("pause", "Paused"), ("resume", "Running"), ("restart", "Running")] {
+        let done = served.work("POST", &format!("/api/instances/beta_bob/{action}"), &json!({}));
+        assert_eq!(
+            (&done["state"], state(&served, "beta_bob")),
+            (&json!("succeeded"), then.into())
+        );
+    }
+    let stranger = json!({"instance_ids": ["beta_carl"]});
+    let refused = served.call("POST", "/api/instances/bulk/pause", &stranger).expect(404);
+    has(&refused.body, &["did you mean `beta/bob`"]);
+
+    // Somebody else ends it: seen at once, with the reason, and written down.
+    docker(&["kill", "--signal", "KILL", &stage.container_name("beta/bob")]);
+    until("the end to be seen", || (state(&served, "beta_bob") == "Terminated").then_some(()));
+    let history = served.get("/api/instances/beta_bob/history").expect(200);
+    has(&history.body, &["ended with code 137", "\"Paused\""]);
+
+    let gone = served.send("DELETE", "/api/users/beta_bob", "", "").expect(200).json();
+    let id = gone["operation"]["id"].as_u64().unwrap();
+    until("the sandbox to be removed", || {
+        let operation = served.get(&format!("/api/operations/{id}?wait=10")).json();
+        (operation["state"] == "succeeded").then_some(())
+    });
+    assert_eq!(stage.traces().len(), 1);
+    assert!(stage.volumes().contains(&stage.volume_name("beta/bob")), "files stay");
+    served.get("/api/instances/beta_bob").expect(404);
+    assert_eq!(state(&served, "alpha_ada"), "Running");
+}
+
+#[test]
+fn a_server_that_is_killed_while_it_launches_leaves_nothing_undone_twice_or_lost() {
+    let users: Vec<String> = (0..4).map(|number| format!("u{number}")).collect();
+    let stage = stage(&format!("alpha: [{}]", users.join(", ")));
+    let mut served = serve(&stage);
+    let ids: Vec<String> = users.iter().map(|user| format!("alpha_{user}")).collect();
+    served.call("POST", "/api/instances/bulk/launch", &json!({"instance_ids": ids})).expect(202);
+    served.call("POST", "/api/instances/alpha_u0/pause", &json!({})).expect(202);
+    until("the first sandbox", || (!stage.traces().is_empty()).then_some(()));
+    served.signal(Signal::KILL);
+
+    // Whoever serves next goes on where it was: the launch first, then what waited behind it.
+    let served = serve(&stage);
+    let ended = |id: u64| {
+        until("the operation to end", || {
+            let operation = served.get(&format!("/api/operations/{id}?wait=10")).expect(200).json();
+            operation["ended_at"].is_string().then_some(operation)
+        })
+    };
+    assert_eq!(ended(1)["state"], "succeeded");
+    assert_eq!(ended(2)["state"], "succeeded");
+    let states: Vec<String> = ids.iter().map(|id| state(&served, id)).collect();
+    assert_eq!(states, ["Paused", "Running", "Running", "Running"]);
+    assert_eq!(stage.traces().len(), 4, "each once");
+}
