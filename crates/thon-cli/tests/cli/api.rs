@@ -44,8 +44,12 @@ impl Answer {
 impl Served {
     fn start(mut command: Command, port: u16) -> Self {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let served = Self { child, port, token: None };
-        until("the server to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut served = Self { child, port, token: None };
+        until("the server to listen", || {
+            let ended = served.child.try_wait().unwrap();
+            assert_eq!(ended, None, "the server ended");
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
         served
     }
 
@@ -108,7 +112,12 @@ impl Drop for Served {
 fn served_desk() -> (Desk, Ports, Served) {
     let (desk, ports) = (Desk::new(), Ports::take());
     let port = ports.https;
-    desk.file("thon.yaml", format!("groups: {{alpha: [ada]}}\ndashboard: {{port: {port}}}\n"));
+    let (first, last) = (ports.first, ports.last);
+    let text = format!(
+        "groups: {{alpha: [ada]}}\ndashboard: {{port: {port}}}\n\
+         sandbox: {{host_ports: {first}-{last}}}\n"
+    );
+    desk.file("thon.yaml", text);
     let served = Served::start(desk.command(&["serve"]), port);
     (desk, ports, served)
 }
@@ -254,8 +263,13 @@ fn serve(stage: &Stage) -> Served {
 
 fn stage(groups: &str) -> Stage {
     let stage = Stage::new(groups);
+    // The last of its ports is the server's and no sandbox's.
+    let (first, last) = (stage.ports.first, stage.ports.last);
     let text = stage.config_text(groups);
-    stage.write_config(&format!("{text}\ndashboard: {{port: {}}}\n", stage.ports.last));
+    let range = format!("{first}-{last}");
+    assert!(text.contains(&range), "{text}");
+    let text = text.replace(&range, &format!("{first}-{}", last - 1));
+    stage.write_config(&format!("{text}\ndashboard: {{port: {last}}}\n"));
     stage
 }
 
@@ -288,7 +302,7 @@ fn instances_are_launched_changed_and_watched_over_the_api() {
     }
     let stranger = json!({"instance_ids": ["beta_carl"]});
     let refused = served.call("POST", "/api/instances/bulk/pause", &stranger).expect(404);
-    has(&refused.body, &["did you mean `beta/bob`"]);
+    has(&refused.body, &["no user beta/carl", "known are `alpha/ada`"]);
 
     // Somebody else ends it: seen at once, with the reason, and written down.
     docker(&["kill", "--signal", "KILL", &stage.container_name("beta/bob")]);
