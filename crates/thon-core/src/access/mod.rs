@@ -3,12 +3,16 @@
 //! For: scopes, the tokens that programs show, and the trait that remembers them.
 //! Not for: participants' passwords, which belong to their seats.
 
+mod throttle;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+
+pub use throttle::Throttle;
 
 use crate::adapter::{Failure, FailureKind};
 use crate::name::quoted;
