@@ -1,0 +1,179 @@
+//! Browsers that are logged in.
+//!
+//! For: how long that lasts, what is remembered of it, and the trait that remembers it and the password
+//! that opened it.
+//! Not for: programs; they have tokens.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+
+use super::base64url;
+use super::password::StoredPassword;
+use crate::adapter::{Failure, FailureKind};
+use crate::config::error::unprintable;
+use crate::secret::Secret;
+use crate::state::Actor;
+
+/// The cookie that holds a session's id. nginx passes no cookie whose name begins with `thon-` on to
+/// a sandbox: browsers share cookies between the ports of a host.
+pub const SESSION_COOKIE: &str = "thon-session";
+
+/// How many random bytes a session's id has.
+pub const SESSION_BYTES: usize = 32;
+
+/// How long a session lasts, used or not: an event.
+pub const SESSION_LONGEST: Duration = Duration::from_hours(7 * 24);
+
+/// How long a session lasts without being used: a night.
+pub const SESSION_IDLE: Duration = Duration::from_hours(12);
+
+/// How much is kept of what a browser says of itself, in characters.
+const LONGEST_BROWSER: usize = 200;
+
+/// The id of the session that these random bytes make.
+#[must_use]
+pub fn session(random: &[u8; SESSION_BYTES]) -> Secret {
+    Secret::new(base64url(random))
+}
+
+/// False if this can't be the id of a session, so that nobody needs to look for it.
+#[must_use]
+pub fn may_be_session(shown: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    shown.len() == (SESSION_BYTES * 8).div_ceil(6) && shown.bytes().all(digit)
+}
+
+/// What is kept of what a browser says of itself: a line that can be shown.
+#[must_use]
+pub fn browser(agent: &str) -> String {
+    let plain = agent.chars().filter(|character| !unprintable(*character));
+    plain.take(LONGEST_BROWSER).collect::<String>().trim().to_owned()
+}
+
+/// A browser that is logged in, as it is remembered: never its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its number: what it is called in lists and in the audit log.
+    pub number: u64,
+    /// The address that it was begun from.
+    pub address: String,
+    /// What the browser said of itself.
+    pub browser: String,
+    /// When it began.
+    pub created_at: SystemTime,
+    /// When it was last used, to the minute.
+    pub seen_at: SystemTime,
+    /// When it ends at the latest.
+    pub expires_at: SystemTime,
+}
+
+impl Session {
+    /// When it ends if it isn't used any more.
+    #[must_use]
+    pub fn ends_at(&self) -> SystemTime {
+        let idle = self.seen_at.checked_add(SESSION_IDLE);
+        idle.map_or(self.expires_at, |idle| idle.min(self.expires_at))
+    }
+
+    /// True if it is of no use any more.
+    #[must_use]
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.ends_at() <= now
+    }
+}
+
+/// A session to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSession {
+    /// The SHA-256 of its id, in hexadecimal.
+    pub hash: String,
+    /// The address that it is begun from.
+    pub address: String,
+    /// What the browser says of itself.
+    pub browser: String,
+    /// When it ends at the latest.
+    pub expires_at: SystemTime,
+    /// The hash of the password that was given: there is no session for one that was changed meanwhile.
+    pub password: Secret,
+}
+
+/// The refusal of a session for a password that doesn't hold any more.
+#[must_use]
+pub fn password_changed() -> Failure {
+    let cause = "the password was changed meanwhile";
+    Failure::new(FailureKind::Conflict, "logging in", cause, "log in with the new one")
+}
+
+/// Remembers the dashboard's password and who is logged in: a database, or memory.
+#[async_trait]
+pub trait SessionStore: Send + Sync {
+    /// The password, if one is set.
+    async fn password(&self) -> Result<Option<StoredPassword>, Failure>;
+
+    /// Remembers a password's hash in the place of the one before, and ends all sessions; returns how
+    /// many. Written into the audit log.
+    async fn set_password(&self, actor: &Actor, hash: &Secret) -> Result<u64, Failure>;
+
+    /// Writes into the audit log that somebody gave a wrong password.
+    async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure>;
+
+    /// Remembers a session if the password that it was begun with holds still ([`password_changed`]),
+    /// and forgets those that are over. Written into the audit log.
+    async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure>;
+
+    /// The session whose id has that hash, if there is one.
+    async fn find_session(&self, hash: &str) -> Result<Option<Session>, Failure>;
+
+    /// Writes down that a session was used.
+    async fn session_seen(&self, number: u64, at: SystemTime) -> Result<(), Failure>;
+
+    /// Forgets a session; false if there is none. Written into the audit log.
+    async fn end_session(&self, actor: &Actor, number: u64) -> Result<bool, Failure>;
+
+    /// Those that are remembered, the newest first.
+    async fn sessions(&self) -> Result<Vec<Session>, Failure>;
+
+    /// Forgets all of them; returns how many there were. Written into the audit log.
+    async fn end_sessions(&self, actor: &Actor) -> Result<u64, Failure>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_ends_unused_after_a_night_and_in_any_case_after_the_event() {
+        let begin = SystemTime::UNIX_EPOCH;
+        let mut session = Session {
+            number: 1,
+            address: String::new(),
+            browser: String::new(),
+            created_at: begin,
+            seen_at: begin,
+            expires_at: begin + SESSION_LONGEST,
+        };
+        let second = Duration::from_secs(1);
+        assert!(!session.is_over(begin + SESSION_IDLE - second));
+        assert!(session.is_over(begin + SESSION_IDLE));
+        session.seen_at = begin + SESSION_LONGEST - second;
+        assert!(!session.is_over(begin + SESSION_LONGEST - second));
+        assert!(session.is_over(begin + SESSION_LONGEST), "however much it is used");
+    }
+
+    #[test]
+    fn an_id_is_told_from_what_can_be_none() {
+        let id = session(&[7; SESSION_BYTES]);
+        assert!(may_be_session(id.reveal()));
+        assert!(!format!("{id:?}").contains(id.reveal()));
+        for wrong in ["", "x", &"é".repeat(43), &"a b".repeat(15), &id.reveal()[1..]] {
+            assert!(!may_be_session(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_browser_can_call_itself_nothing_that_harms_a_list() {
+        assert_eq!(browser(" Fire\u{1b}[31mfox\n/1 "), "Fire[31mfox/1");
+        assert_eq!(browser(&"x".repeat(9999)).len(), LONGEST_BROWSER);
+    }
+}
