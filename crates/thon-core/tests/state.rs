@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
+use thon_core::adapter::Clock;
 use thon_core::roster::Roster;
 use thon_core::state::{
     Actor, Ancestor, AncestorGroup, AncestorSandbox, AncestorUser, Change, Column, ColumnNames,
@@ -22,6 +23,7 @@ async fn memory_keeps_the_contract() {
     contract::state(&memory()).await;
     contract::operations(&memory()).await;
     contract::access(&memory()).await;
+    contract::sessions(&memory(), FixedClock::default().now()).await;
 }
 
 /// A store with this roster.

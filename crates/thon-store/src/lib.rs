@@ -15,6 +15,7 @@ mod open;
 mod operations;
 mod read;
 mod schema;
+mod sessions;
 
 pub use ancestor::read_ancestor;
 pub use open::SqliteStore;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
-use thon_core::access::AccessStore;
+use thon_core::access::{AccessStore, SessionStore};
 use thon_core::adapter::{Clock, Failure, FailureKind};
 use thon_core::instance::InstanceState;
 use thon_core::operation::OperationStore;
@@ -97,6 +97,7 @@ async fn it_keeps_the_contract_and_what_it_keeps_is_there_the_next_time() {
     contract::state(&store).await;
     contract::operations(&store).await;
     contract::access(&store).await;
+    contract::sessions(&store, clock().now()).await;
     assert_eq!(store.check().await.unwrap(), [""; 0]);
     let before = store.snapshot().await.unwrap();
     store.close().await;
@@ -214,6 +215,7 @@ fn release(version: u32) -> String {
         include_str!("../migrations/3_settings.sql"),
         include_str!("../migrations/4_operations.sql"),
         include_str!("../migrations/5_access.sql"),
+        include_str!("../migrations/6_sessions.sql"),
     ];
     let data = [
         include_str!("data/v1.sql"),
@@ -221,6 +223,7 @@ fn release(version: u32) -> String {
         include_str!("data/v3.sql"),
         include_str!("data/v4.sql"),
         include_str!("data/v5.sql"),
+        include_str!("data/v6.sql"),
     ];
     assert_eq!(migrations.len(), LATEST as usize, "a new version needs data of its own here");
     let mut sql = String::new();
@@ -263,6 +266,11 @@ async fn every_older_version_comes_forward_with_all_that_is_in_it() {
         }
         if version >= 5 {
             assert_eq!(store.find_token("abcd").await.unwrap().unwrap().name, "ci");
+        }
+        if version >= 6 {
+            let password = store.password().await.unwrap().unwrap();
+            assert!(password.hash.reveal().starts_with("$argon2id$"));
+            assert_eq!(store.find_session("beef").await.unwrap().unwrap().number, 7);
         }
         store.apply(&actor(), &[add_group("new"), add_user("new/x")]).await.unwrap();
         store.close().await;

@@ -13,7 +13,7 @@ use crate::adapter::Failure;
 use crate::state::{Actor, AuditEntry};
 
 impl MemoryState {
-    fn note(&self, actor: &Actor, action: &str, name: &str, result: &str) {
+    pub(super) fn note(&self, actor: &Actor, action: &str, name: &str, result: &str) {
         let at = self.clock.now();
         self.tables().audit.push(AuditEntry {
             at,

@@ -10,6 +10,7 @@ mod keeper;
 mod operations;
 mod proxy;
 mod runtime;
+mod sessions;
 mod small;
 mod state;
 

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::Faults;
-use crate::access::Token;
+use crate::access::{Session, StoredPassword, Token};
 use crate::adapter::{Clock, Failure};
 use crate::name::{GroupName, UserId};
 use crate::operation::Operation;
@@ -38,6 +38,11 @@ pub(super) struct Tables {
     pub(super) operations: Vec<Operation>,
     /// With their hashes.
     pub(super) tokens: Vec<(String, Token)>,
+    pub(super) password: Option<StoredPassword>,
+    /// With their hashes.
+    pub(super) sessions: Vec<(String, Session)>,
+    /// How many sessions ever began.
+    pub(super) begun: u64,
 }
 
 impl std::fmt::Debug for MemoryState {

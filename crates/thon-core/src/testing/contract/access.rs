@@ -2,23 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::{ok, refused};
 use crate::access::{AccessStore, NewToken, Scope};
-use crate::adapter::{Failure, FailureKind};
+use crate::adapter::FailureKind;
 use crate::state::{Actor, StateStore};
-
-fn ok<T>(result: Result<T, Failure>) -> T {
-    match result {
-        Ok(value) => value,
-        Err(failure) => panic!("{failure}"),
-    }
-}
-
-fn refused(result: Result<(), Failure>) -> FailureKind {
-    match result {
-        Ok(()) => panic!("it was taken"),
-        Err(failure) => failure.kind,
-    }
-}
 
 /// Runs the contract against a store in which no token is.
 pub async fn access<S: AccessStore + StateStore>(store: &S) {

@@ -10,6 +10,7 @@ mod keeper;
 mod operations;
 mod proxy;
 mod runtime;
+mod sessions;
 mod state;
 mod store;
 
@@ -19,5 +20,22 @@ pub use keeper::{KeeperFixture, keeper};
 pub use operations::operations;
 pub use proxy::proxy;
 pub use runtime::{RuntimeFixture, runtime};
+pub use sessions::sessions;
 pub use state::state;
 pub use store::store;
+
+use crate::adapter::{Failure, FailureKind};
+
+fn ok<T>(result: Result<T, Failure>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+fn refused(result: Result<(), Failure>) -> FailureKind {
+    match result {
+        Ok(()) => panic!("it was taken"),
+        Err(failure) => failure.kind,
+    }
+}

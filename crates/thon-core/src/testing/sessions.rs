@@ -1,0 +1,111 @@
+//! The dashboard's password and sessions in memory.
+//!
+//! For: tests that need someone who is logged in.
+//! Not for: anything that has to be there tomorrow.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use super::state::MemoryState;
+use crate::access::{NewSession, Session, SessionStore, StoredPassword, password_changed};
+use crate::adapter::Failure;
+use crate::secret::Secret;
+use crate::state::Actor;
+
+#[async_trait]
+impl SessionStore for MemoryState {
+    async fn password(&self) -> Result<Option<StoredPassword>, Failure> {
+        self.faults.check("password", "").await?;
+        Ok(self.tables().password.clone())
+    }
+
+    async fn set_password(&self, actor: &Actor, hash: &Secret) -> Result<u64, Failure> {
+        self.faults.check("set_password", "").await?;
+        let set_at = self.clock.now();
+        let ended = {
+            let mut tables = self.tables();
+            tables.password = Some(StoredPassword { hash: hash.clone(), set_at });
+            std::mem::take(&mut tables.sessions).len() as u64
+        };
+        self.note(actor, "set password", "dashboard", "done");
+        Ok(ended)
+    }
+
+    async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure> {
+        self.faults.check("wrong_password", "").await?;
+        self.note(actor, "log in", "dashboard", "wrong password");
+        Ok(())
+    }
+
+    async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure> {
+        self.faults.check("begin_session", "").await?;
+        let now = self.clock.now();
+        let begun = {
+            let mut tables = self.tables();
+            let holds = tables.password.as_ref().is_some_and(|set| set.hash == session.password);
+            if !holds {
+                return Err(password_changed());
+            }
+            tables.sessions.retain(|(_, session)| !session.is_over(now));
+            tables.begun += 1;
+            let begun = Session {
+                number: tables.begun,
+                address: session.address.clone(),
+                browser: session.browser.clone(),
+                created_at: now,
+                seen_at: now,
+                expires_at: session.expires_at,
+            };
+            tables.sessions.push((session.hash.clone(), begun.clone()));
+            begun
+        };
+        self.note(actor, "log in", &format!("session {}", begun.number), "done");
+        Ok(begun)
+    }
+
+    async fn find_session(&self, hash: &str) -> Result<Option<Session>, Failure> {
+        self.faults.check("find_session", "").await?;
+        let tables = self.tables();
+        let found = tables.sessions.iter().find(|(known, _)| known == hash);
+        Ok(found.map(|(_, session)| session.clone()))
+    }
+
+    async fn session_seen(&self, number: u64, at: SystemTime) -> Result<(), Failure> {
+        self.faults.check("session_seen", "").await?;
+        let mut tables = self.tables();
+        let mut sessions = tables.sessions.iter_mut();
+        if let Some((_, session)) = sessions.find(|(_, session)| session.number == number) {
+            session.seen_at = at;
+        }
+        Ok(())
+    }
+
+    async fn end_session(&self, actor: &Actor, number: u64) -> Result<bool, Failure> {
+        self.faults.check("end_session", "").await?;
+        let ended = {
+            let mut tables = self.tables();
+            let before = tables.sessions.len();
+            tables.sessions.retain(|(_, session)| session.number != number);
+            tables.sessions.len() < before
+        };
+        if ended {
+            self.note(actor, "log out", &format!("session {number}"), "done");
+        }
+        Ok(ended)
+    }
+
+    async fn sessions(&self) -> Result<Vec<Session>, Failure> {
+        self.faults.check("sessions", "").await?;
+        Ok(self.tables().sessions.iter().rev().map(|(_, session)| session.clone()).collect())
+    }
+
+    async fn end_sessions(&self, actor: &Actor) -> Result<u64, Failure> {
+        self.faults.check("end_sessions", "").await?;
+        let ended = std::mem::take(&mut self.tables().sessions).len() as u64;
+        if ended > 0 {
+            self.note(actor, "end sessions", "dashboard", "done");
+        }
+        Ok(ended)
+    }
+}
