@@ -45,10 +45,11 @@ impl Server {
         let host = dashboard.host.trim_start_matches('[').trim_end_matches(']');
         let listener = TcpListener::bind((host, dashboard.port.get())).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        if !address.ip().is_loopback() && service.state().tokens().await?.is_empty() {
+        if !address.ip().is_loopback() && service.state().access().is_open().await? {
             let text = format!(
-                "dashboard.host {}: with no token everyone who reaches it could do everything; \
-                 `thon token add` makes one, or listen on 127.0.0.1",
+                "dashboard.host {}: with neither a password nor a token everyone who reaches it \
+                 could do everything; set one with `thon dashboard password` or \
+                 `thon token add`, or listen on 127.0.0.1",
                 dashboard.host
             );
             return Err(Error::input(text));

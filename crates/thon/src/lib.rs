@@ -32,6 +32,7 @@ pub use thon_tls as tls;
 
 pub use thon_docker::{FirewallState, Gap, Wall};
 
+pub use access::{Access, LogIn, LoggedIn, csrf, csrf_fits};
 pub use error::Error;
 pub use file::write_private;
 pub use files::Files;

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use thon_core::access::AccessStore;
+use thon_core::access::{AccessStore, SessionStore};
 use thon_core::adapter::Clock;
 use thon_core::operation::OperationStore;
 use thon_core::state::{
@@ -14,6 +14,7 @@ use thon_core::state::{
 };
 use thon_store::{SqliteStore, read_ancestor};
 
+use crate::access::Desk;
 use crate::error::Error;
 use crate::home::Home;
 use crate::system::SystemClock;
@@ -24,14 +25,21 @@ pub struct State {
     store: SqliteStore,
     actor: Actor,
     backups: PathBuf,
+    desk: Desk,
 }
 
 impl State {
     /// Opens the database in `home`, and makes both where they aren't there.
     pub async fn open(home: &Home) -> Result<Self, Error> {
+        Self::open_at(home, clock()).await
+    }
+
+    /// As [`Self::open`], with a clock of its own.
+    pub(crate) async fn open_at(home: &Home, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         home.create()?;
         home.check()?;
-        Ok(Self::of(SqliteStore::open(&home.database(), clock()).await?, home))
+        let store = SqliteStore::open(&home.database(), clock.clone()).await?;
+        Ok(Self::of(store, home, clock))
     }
 
     /// Opens the database in `home` if it is there. Makes nothing.
@@ -43,11 +51,12 @@ impl State {
         if store.is_some() {
             home.check()?;
         }
-        Ok(store.map(|store| Self::of(store, home)))
+        Ok(store.map(|store| Self::of(store, home, clock())))
     }
 
-    fn of(store: SqliteStore, home: &Home) -> Self {
-        Self { store, actor: actor(), backups: home.root().join("backups") }
+    fn of(store: SqliteStore, home: &Home, clock: Arc<dyn Clock>) -> Self {
+        let backups = home.root().join("backups");
+        Self { store, actor: actor(), backups, desk: Desk::new(clock) }
     }
 
     /// The store itself.
@@ -56,8 +65,16 @@ impl State {
         &self.store
     }
 
-    pub(crate) fn access(&self) -> &dyn AccessStore {
+    pub(crate) fn token_store(&self) -> &dyn AccessStore {
         &self.store
+    }
+
+    pub(crate) fn session_store(&self) -> &dyn SessionStore {
+        &self.store
+    }
+
+    pub(crate) const fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Who runs this, as the audit log says it.

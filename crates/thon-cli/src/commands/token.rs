@@ -35,7 +35,7 @@ async fn add(args: &TokenAddArgs, context: &Context) -> Outcome {
     let end =
         end.transpose().map_err(|error| CommandFailure::input(format!("--expires: {error}")))?;
     let state = State::open(&context.home()?).await?;
-    let secret = state.add_token(state.actor(), &args.name, scope, end).await?;
+    let secret = state.access().new_token(state.actor(), &args.name, scope, end).await?;
     state.close().await;
     if context.output.json() {
         context.output.value(&serde_json::json!({
@@ -58,7 +58,7 @@ async fn list(context: &Context) -> Outcome {
     let tokens = match State::open_existing(&context.home()?).await? {
         None => Vec::new(),
         Some(state) => {
-            let tokens = state.tokens().await?;
+            let tokens = state.access().tokens().await?;
             state.close().await;
             tokens
         }
@@ -97,8 +97,8 @@ async fn list(context: &Context) -> Outcome {
 
 async fn revoke(name: &str, context: &Context) -> Outcome {
     let state = State::open(&context.home()?).await?;
-    let result = state.revoke_token(state.actor(), name).await;
-    let left = state.tokens().await?.len();
+    let result = state.access().revoke_token(state.actor(), name).await;
+    let left = state.access().tokens().await?.len();
     state.close().await;
     result?;
     if context.output.json() {

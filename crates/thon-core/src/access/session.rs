@@ -76,6 +76,12 @@ impl Session {
         idle.map_or(self.expires_at, |idle| idle.min(self.expires_at))
     }
 
+    /// Who uses it, as the audit log says it.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor::new(&format!("session {}, {}", self.number, self.address))
+    }
+
     /// True if it is of no use any more.
     #[must_use]
     pub fn is_over(&self, now: SystemTime) -> bool {
