@@ -47,7 +47,7 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Who, Problem> {
             kind.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
         let known = match shown {
-            Some(token) => app.service.state().recognise(token).await?,
+            Some(token) => app.service.state().access().recognise(token).await?,
             None => None,
         };
         let token = known.ok_or_else(|| {
@@ -57,7 +57,7 @@ async fn identify(app: &App, headers: &HeaderMap) -> Result<Who, Problem> {
         let actor = Actor::new(&format!("token {}", token.name));
         return Ok(Who { actor, scope: token.scope });
     }
-    if !app.service.state().tokens().await?.is_empty() {
+    if !app.service.state().access().is_open().await? {
         return Err(Problem::new(Code::Unauthorized, "no token was shown")
             .hint("send `authorization: Bearer <token>`; `thon token add` makes one"));
     }

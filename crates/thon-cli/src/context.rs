@@ -96,9 +96,7 @@ impl Context {
         if args.workspace_dir.is_some() {
             config.workspace.dir.clone_from(&args.workspace_dir);
         }
-        if config.demo && config.groups.is_empty() {
-            config.groups = Roster::demo();
-        }
+        config.add_demo();
         self.check(&config)?;
         Ok(config)
     }
@@ -122,9 +120,7 @@ impl Context {
     pub(crate) fn node(&self) -> Result<Node, CommandFailure> {
         let mut config = self.load()?.config;
         self.add_stored(&mut config);
-        if config.demo && config.groups.is_empty() {
-            config.groups = Roster::demo();
-        }
+        config.add_demo();
         Ok(Node::from_config(config, self.home()?)?)
     }
 }

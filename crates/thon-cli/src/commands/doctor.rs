@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use serde::Serialize;
 use thon::Node;
 use thon::core::doctor::{Code, Finding, Remedy, Severity};
-use thon::core::roster::Roster;
 
 use super::Outcome;
 use crate::args::DoctorArgs;
@@ -44,9 +43,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     let loaded = context.load()?;
     let mut config = loaded.config;
     context.add_stored(&mut config);
-    if config.demo && config.groups.is_empty() {
-        config.groups = Roster::demo();
-    }
+    config.add_demo();
     let users = config.groups.user_count();
     let node = Node::from_config(config, context.home()?)?;
     let file = loaded.path.as_deref();

@@ -18,7 +18,7 @@ pub(crate) async fn serve(args: &ServeArgs, context: &Context) -> Outcome {
     });
     let server = Server::bind(context.home()?, context.global.config.clone()).await?;
     let url = format!("http://{}", server.address());
-    let open = server.service().state().tokens().await?.is_empty();
+    let open = server.service().state().access().is_open().await?;
     if context.output.json() {
         context.output.line(&serde_json::json!({ "url": url, "open": open }).to_string());
     } else {

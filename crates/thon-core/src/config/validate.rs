@@ -11,6 +11,7 @@ use super::error::{Problem, Severity};
 use super::schema::{Config, ProviderConfig};
 use super::types::is_loopback;
 use crate::endpoint::{NetworkMode, Port};
+use crate::roster::Roster;
 
 /// Where Linux begins to hand out ports to outgoing connections
 /// (`net.ipv4.ip_local_port_range`, its default).
@@ -51,6 +52,17 @@ impl Findings {
 }
 
 impl Config {
+    /// Gives a configuration that asks for a demonstration its user, as long as nobody else takes
+    /// part. Groups without users stay.
+    pub fn add_demo(&mut self) {
+        if self.demo && self.groups.user_count() == 0 {
+            for (id, user) in Roster::demo().users() {
+                // Refused only where they are there already, and nobody is.
+                drop(self.groups.add(id.group, user.clone()));
+            }
+        }
+    }
+
     /// Everything in this configuration that can't work, or probably doesn't work as wished.
     #[must_use]
     pub fn validate(&self) -> Vec<Problem> {

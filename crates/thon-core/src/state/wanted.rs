@@ -45,6 +45,17 @@ pub struct Wanted {
     pub sources: BTreeMap<UserId, Source>,
 }
 
+impl Wanted {
+    /// Takes `roster` in the place of the present one. Whoever is new in it is declared: `demo: true`
+    /// is a word of thon.yaml as well.
+    pub fn declare(&mut self, roster: &Roster) {
+        for (id, _) in roster.users() {
+            self.sources.entry(id).or_insert(Source::Declared);
+        }
+        self.roster.clone_from(roster);
+    }
+}
+
 /// Puts what thon.yaml declares and what the database has together.
 #[must_use]
 pub fn wanted(declared: &Roster, stored: &Roster) -> Wanted {

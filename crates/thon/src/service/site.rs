@@ -114,8 +114,10 @@ impl Service {
             (None, Err(error), _) => return Err(error),
         };
         let stored = inner.state.snapshot().await?;
-        let wanted = wanted(&file.config.groups, &stored.roster());
-        let config = Config { groups: wanted.roster.clone(), ..file.config.clone() };
+        let mut wanted = wanted(&file.config.groups, &stored.roster());
+        let mut config = Config { groups: wanted.roster.clone(), ..file.config.clone() };
+        config.add_demo();
+        wanted.declare(&config.groups);
         let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
         let site = Arc::new(Site { stored, wanted, file, node, key });
         *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
