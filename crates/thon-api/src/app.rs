@@ -15,6 +15,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use thon::Service;
+use thon::core::access::Doors;
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{
@@ -39,12 +40,32 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Through which of the two ports a request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    Api,
+    Dashboard,
+}
+
+impl std::fmt::Display for Door {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Api => "api",
+            Self::Dashboard => "dashboard",
+        })
+    }
+}
+
 /// What every route works with.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) service: Service,
     /// Whether only programs on this machine reach the server.
     pub(crate) only_here: bool,
+    /// The port.
+    pub(crate) door: Door,
+    /// The names under which browsers may ask.
+    pub(crate) doors: Doors,
     /// True from the moment on at which the server is to end.
     pub(crate) ending: watch::Receiver<bool>,
     pub(crate) requests: Arc<Requests>,
@@ -92,17 +113,27 @@ pub fn openapi() -> OpenApi {
     described().1
 }
 
-/// Everything that is served.
-pub(crate) fn router(app: App) -> Router {
+/// The routes that programs and the pages' script use, behind the guard.
+pub(crate) fn guarded(app: &App) -> (Router<App>, OpenApi) {
     let (routes, document) = described();
-    let requests = Arc::clone(&app.requests);
-    let guarded = routes
-        .merge(metrics::router())
-        .route_layer(from_fn_with_state(app.clone(), guard_all_but_probes));
-    guarded
+    let guard = from_fn_with_state(app.clone(), guard_all_but_probes);
+    (routes.merge(metrics::router()).route_layer(guard), document)
+}
+
+/// Everything that is served to programs.
+pub(crate) fn router(app: App) -> Router {
+    let (guarded, document) = guarded(&app);
+    let routes = guarded
         .route("/", get(|| async { Redirect::temporary("/docs/") }))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .fallback(nowhere)
+        .fallback(nowhere);
+    dressed(routes, app)
+}
+
+/// With what stands before every route, whoever asks.
+pub(crate) fn dressed(routes: Router<App>, app: App) -> Router {
+    let requests = Arc::clone(&app.requests);
+    routes
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(bounded))
@@ -125,7 +156,7 @@ async fn guard_all_but_probes(
     guard(state, request, next).await
 }
 
-async fn nowhere() -> Problem {
+pub(crate) async fn nowhere() -> Problem {
     Problem::new(Code::NotFound, "there is nothing at this path").hint("see `/docs`")
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::BadInput => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -133,6 +133,16 @@ impl Problem {
     /// There is no `what`.
     pub(crate) fn missing(what: impl std::fmt::Display) -> Self {
         Self::new(Code::NotFound, format!("there is no {what}"))
+    }
+
+    /// The kind of problem.
+    pub(crate) const fn code(&self) -> Code {
+        self.code
+    }
+
+    /// What went wrong, in one line.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// With what to do about it.

@@ -8,22 +8,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thon::core::access::Doors;
 use thon::core::adapter::{Failure, FailureKind};
+use thon::core::config::{Config, DashboardConfig};
+use thon::core::endpoint::Port;
 use thon::{Error, Home, Service};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::app::{App, router};
+use crate::app::{App, Door, router};
+use crate::dashboard;
 
 /// How long requests may take to end after the server was asked to.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// A server that listens already.
+/// A server that listens already: to programs at one port, to browsers at another.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    api: TcpListener,
+    web: TcpListener,
     service: Service,
     address: SocketAddr,
+    web_address: SocketAddr,
+    doors: Doors,
 }
 
 impl Server {
@@ -32,19 +39,11 @@ impl Server {
     pub async fn bind(home: Home, config: Option<PathBuf>) -> Result<Self, Error> {
         let service = Service::open(home, config).await?;
         let site = service.site().await?;
-        let dashboard = &site.node().config().dashboard;
-        let place = format!("{}:{}", dashboard.host, dashboard.port);
-        let failed = |error: std::io::Error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::AddrInUse => FailureKind::PortTaken,
-                _ => FailureKind::Denied,
-            };
-            let advice = "free it, or choose another with `dashboard.host` and `dashboard.port`";
-            Failure::new(kind, format!("listening on {place}"), error.to_string(), advice)
-        };
-        let host = dashboard.host.trim_start_matches('[').trim_end_matches(']');
-        let listener = TcpListener::bind((host, dashboard.port.get())).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let config = site.node().config();
+        let dashboard = &config.dashboard;
+        let (api, address) = listen(dashboard, dashboard.port, "dashboard.port").await?;
+        let (web, web_address) =
+            listen(dashboard, dashboard.web_port, "dashboard.web_port").await?;
         if !address.ip().is_loopback() && service.state().access().is_open().await? {
             let text = format!(
                 "dashboard.host {}: with neither a password nor a token everyone who reaches it \
@@ -54,13 +53,20 @@ impl Server {
             );
             return Err(Error::input(text));
         }
-        Ok(Self { listener, service, address })
+        let doors = doors(config, &address);
+        Ok(Self { api, web, service, address, web_address, doors })
     }
 
-    /// Where it listens.
+    /// Where the API listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the dashboard listens.
+    #[must_use]
+    pub const fn web_address(&self) -> SocketAddr {
+        self.web_address
     }
 
     /// The node that it serves.
@@ -71,31 +77,66 @@ impl Server {
 
     /// Serves until `stop` is there, then lets requests end and says goodbye to those who watch.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
-        let Self { listener, service, address } = self;
+        let Self { api, web, service, address, doors, .. } = self;
         let (end, ending) = watch::channel(false);
-        let app = App {
+        let app = |door| App {
             service: service.clone(),
             only_here: address.ip().is_loopback(),
+            door,
+            doors: doors.clone(),
             ending: ending.clone(),
             requests: Arc::default(),
         };
         let asked = |mut ending: watch::Receiver<bool>| async move {
             let _ = ending.wait_for(|ending| *ending).await;
         };
-        let served = axum::serve(listener, router(app))
-            .with_graceful_shutdown(asked(ending.clone()))
-            .into_future();
-        let serving = tokio::spawn(served);
-        let attended = service.attend(async {
-            stop.await;
-        });
-        let attended = attended.await;
+        let serving = tokio::spawn(
+            axum::serve(api, router(app(Door::Api)))
+                .with_graceful_shutdown(asked(ending.clone()))
+                .into_future(),
+        );
+        let pages = dashboard::router(app(Door::Dashboard))
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let showing = tokio::spawn(
+            axum::serve(web, pages).with_graceful_shutdown(asked(ending.clone())).into_future(),
+        );
+        let attended = service.attend(stop).await;
         end.send_replace(true);
         // Whoever is still being answered then is told by a closed connection.
-        drop(tokio::time::timeout(FAREWELL, serving).await);
+        drop(tokio::time::timeout(FAREWELL, async { tokio::join!(serving, showing) }).await);
         service.close().await;
         attended
     }
+}
+
+async fn listen(
+    dashboard: &DashboardConfig,
+    port: Port,
+    key: &str,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    let place = format!("{}:{port}", dashboard.host);
+    let failed = |error: std::io::Error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::AddrInUse => FailureKind::PortTaken,
+            _ => FailureKind::Denied,
+        };
+        let advice = format!("free it, or choose another with `dashboard.host` and `{key}`");
+        Failure::new(kind, format!("listening on {place}"), error.to_string(), advice)
+    };
+    let host = dashboard.host.trim_start_matches('[').trim_end_matches(']');
+    let listener = TcpListener::bind((host, port.get())).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The names under which browsers may ask.
+fn doors(config: &Config, address: &SocketAddr) -> Doors {
+    let mut doors =
+        Doors::default().named(&config.dashboard.host).named(&thon::public_host(config));
+    if let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        doors = doors.named(name.trim()).named(&format!("{}.local", name.trim()));
+    }
+    if address.ip().is_loopback() { doors } else { doors.at_any_address() }
 }
 
 /// Waits until this process is asked to end: by Ctrl-C, or by a service manager.

@@ -135,9 +135,12 @@ pub(crate) enum Command {
     /// The database of groups and users
     #[command(subcommand)]
     Db(args_state::DbCommand),
-    /// Serve the REST API, until Ctrl-C
+    /// Serve the dashboard and the REST API, until Ctrl-C
     #[command(after_help = args_server::SERVE_HELP)]
     Serve(args_server::ServeArgs),
+    /// Who may log in to the dashboard
+    #[command(subcommand)]
+    Dashboard(args_server::DashboardCommand),
     /// Tokens with which programs use the REST API
     #[command(subcommand, after_help = args_server::TOKEN_HELP)]
     Token(args_server::TokenCommand),

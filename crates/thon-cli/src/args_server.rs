@@ -1,16 +1,27 @@
 //! The grammar of the commands that have to do with the server.
 //!
-//! For: `thon serve` and `thon token`.
+//! For: `thon serve`, `thon token` and `thon dashboard`.
 //! Not for: the other commands; they are in [`crate::args`].
 
 use clap::{Args, Subcommand, ValueEnum};
 
 /// What `thon serve --help` ends with.
 pub(crate) const SERVE_HELP: &str = "\
-It listens at dashboard.host and dashboard.port, by default http://127.0.0.1:8100, and describes
-itself at /docs. As long as there is no token, whoever is on this machine may do everything and
-nobody else is let in; as soon as there is one, a token is needed. THON_LOG tells what is logged,
-such as debug or warn. `thon-api` is the same as a program of its own, for service managers.";
+The dashboard is at dashboard.web_port, by default http://127.0.0.1:8501, and the REST API at
+dashboard.port, by default http://127.0.0.1:8100, where it describes itself at /docs. As long as
+there is neither a password nor a token, whoever is on this machine may do everything and nobody
+else is let in. `thon dashboard password` sets a password for people, `thon token add` makes tokens
+for programs; then dashboard.host may be another address than 127.0.0.1. THON_LOG tells what is
+logged, such as debug or warn. `thon-api` is the same as a program of its own, for service managers.";
+
+/// What `thon dashboard password --help` ends with.
+pub(crate) const PASSWORD_HELP: &str = "\
+It is asked for twice, or read as one line from standard input where there is no terminal:
+
+  printf '%s\\n' \"$PASSWORD\" | thon dashboard password
+
+Only a hash of it is kept (Argon2id). Whoever is logged in is logged out. A server that runs already
+takes it at once.";
 
 /// What `thon token --help` ends with.
 pub(crate) const TOKEN_HELP: &str = "\
@@ -31,6 +42,17 @@ pub(crate) enum Log {
     Text,
     /// A JSON object a line
     Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DashboardCommand {
+    /// Set the password that opens the dashboard
+    #[command(after_help = PASSWORD_HELP)]
+    Password,
+    /// Show which browsers are logged in
+    Sessions,
+    /// Log every browser out
+    Logout,
 }
 
 #[derive(Debug, Subcommand)]

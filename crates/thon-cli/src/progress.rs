@@ -169,7 +169,8 @@ impl Screen {
             Event::WorkspaceReady { .. }
             | Event::RouteChecked { .. }
             | Event::OperationChanged { .. }
-            | Event::RosterChanged => {}
+            | Event::RosterChanged
+            | Event::Examined => {}
         }
     }
 

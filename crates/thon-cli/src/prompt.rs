@@ -3,9 +3,10 @@
 //! For: yes and no, and texts with a default; never where nobody can answer.
 //! Not for: deciding what to ask.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Read};
 
-use dialoguer::{Confirm, Input};
+use dialoguer::{Confirm, Input, Password};
+use thon::core::secret::Secret;
 
 use crate::context::Context;
 use crate::failure::CommandFailure;
@@ -53,6 +54,31 @@ pub(crate) fn text(
         .validate_with(move |answer: &String| check(answer.trim()))
         .interact_text()
         .map(|answer| answer.trim().to_owned())
+        .map_err(|error| unanswered(&error))
+}
+
+/// Asks for a password, twice and unseen; where there is no terminal it is a line of standard input.
+pub(crate) fn password(
+    question: &str,
+    check: impl Fn(&Secret) -> Result<(), String>,
+) -> Result<Secret, CommandFailure> {
+    if !can_ask() {
+        let mut line = String::new();
+        std::io::stdin()
+            .lock()
+            .take(4096)
+            .read_line(&mut line)
+            .map_err(|error| CommandFailure::input(format!("standard input: {error}")))?;
+        let secret = Secret::new(line.trim_end_matches(['\n', '\r']));
+        check(&secret).map_err(CommandFailure::input)?;
+        return Ok(secret);
+    }
+    Password::new()
+        .with_prompt(question)
+        .with_confirmation("Again", "those are two different ones")
+        .validate_with(move |answer: &String| check(&Secret::new(answer.as_str())))
+        .interact()
+        .map(Secret::new)
         .map_err(|error| unanswered(&error))
 }
 

@@ -4,7 +4,7 @@
 //! Not for: what Docker, nginx or mkcert happen to offer; that stays in their crates.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::image::ImageRef;
 use crate::log::{LogLines, LogRequest, harmless};
 use crate::name::UserId;
 use crate::proxy::{ProxyChange, ProxySite, ProxyStatus, RouteCheck};
-use crate::sandbox::{Health, ObservedSandbox, SandboxId, SandboxSpec};
+use crate::sandbox::{Health, ObservedSandbox, SandboxId, SandboxSpec, Usage};
 use crate::seat::Seat;
 use crate::secret::Secret;
 use crate::shell::{Shell, ShellRequest};
@@ -121,8 +121,8 @@ pub trait SandboxRuntime: Send + Sync {
     /// doesn't count as use.
     async fn heartbeat(&self, id: &SandboxId) -> Result<Option<SystemTime>, Failure>;
 
-    /// The CPU time that everything in it has used since it was started.
-    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure>;
+    /// What everything in it uses: CPU time since it was started, and memory now.
+    async fn usage(&self, id: &SandboxId) -> Result<Usage, Failure>;
 
     /// Stops it; the sandbox and everything in it stays.
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure>;

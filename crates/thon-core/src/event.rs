@@ -134,6 +134,8 @@ pub enum Event {
     },
     /// Groups, users, settings or configuration files were changed.
     RosterChanged,
+    /// The doctor has looked at the machine anew.
+    Examined,
     /// Something that the person should know and that stops nothing.
     Warning {
         /// What.

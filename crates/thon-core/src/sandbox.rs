@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -358,6 +358,16 @@ pub struct ObservedSandbox {
     pub created_at: Option<SystemTime>,
     /// What it ended with, where it did.
     pub exit_code: Option<i64>,
+}
+
+/// What a sandbox uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// CPU time since it was started.
+    pub cpu: Duration,
+    /// Memory now, in bytes, without what the kernel gives back at once; nothing where that isn't
+    /// counted.
+    pub memory: Option<u64>,
 }
 
 /// One look at a sandbox's code-server.

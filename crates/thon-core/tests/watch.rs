@@ -110,7 +110,7 @@ async fn only_who_has_neither_a_browser_nor_work_is_idle() {
         for minute in 0..=30 {
             room.runtime.browse(&users[0], room.clock.now());
             room.runtime.work(&users[1], Duration::from_secs(2));
-            room.faults.fail("cpu_time", Some("group-0/user-3"), FailureKind::TimedOut, 1);
+            room.faults.fail("usage", Some("group-0/user-3"), FailureKind::TimedOut, 1);
             let done = look(&room, &mut ledger, policy).await;
             let expected = if minute == 30 && action != IdleAction::Ignore {
                 users[2..3].to_vec()

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bollard::query_parameters::StatsOptionsBuilder;
 use futures_util::TryStreamExt;
 use thon_core::adapter::FailureKind;
-use thon_core::sandbox::SandboxId;
+use thon_core::sandbox::{SandboxId, Usage};
 
 use crate::client::{DockerRuntime, QUICK};
 use crate::error::DockerError;
@@ -31,19 +31,24 @@ impl DockerRuntime {
         })
     }
 
-    /// The CPU time that everything in it has used since it was started.
-    pub(crate) async fn used_cpu(&self, id: &SandboxId) -> Result<Duration, DockerError> {
-        let tried = format!("asking for the CPU time of sandbox {}", self.name(id));
+    /// What everything in it uses.
+    pub(crate) async fn in_use(&self, id: &SandboxId) -> Result<Usage, DockerError> {
+        let tried = format!("asking what sandbox {} uses", self.name(id));
         let client = self.client().await?;
         // One look: Docker would otherwise wait for a second one.
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut stats = client.stats(&id.0, Some(options));
         let stats = self.call(&tried, QUICK, stats.try_next()).await?;
-        let used = stats
-            .and_then(|stats| stats.cpu_stats)
-            .and_then(|cpu| cpu.cpu_usage)
-            .and_then(|usage| usage.total_usage);
-        used.map(Duration::from_nanos).ok_or_else(|| {
+        let (cpu, memory) =
+            stats.map_or((None, None), |stats| (stats.cpu_stats, stats.memory_stats));
+        let used = cpu.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage);
+        let memory = memory.and_then(|memory| {
+            let counted = memory.stats.unwrap_or_default();
+            // What was read from files and isn't used now, as each version of the cgroups calls it.
+            let cached = counted.get("total_inactive_file").or(counted.get("inactive_file"));
+            Some(memory.usage?.saturating_sub(cached.copied().unwrap_or_default()))
+        });
+        used.map(|cpu| Usage { cpu: Duration::from_nanos(cpu), memory }).ok_or_else(|| {
             let advice = "whether it works can't be told";
             DockerError::engine(FailureKind::Other, &tried, "Docker doesn't count it", advice)
         })

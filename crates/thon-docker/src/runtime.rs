@@ -4,7 +4,7 @@
 //! Not for: anything of its own beyond starting, stopping and removing.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bollard::errors::Error as EngineError;
@@ -19,7 +19,7 @@ use thon_core::endpoint::{Endpoint, NetworkMode, Port};
 use thon_core::image::ImageRef;
 use thon_core::log::{LogLines, LogRequest};
 use thon_core::name::UserId;
-use thon_core::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec};
+use thon_core::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec, Usage};
 use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceChange};
 
@@ -76,8 +76,8 @@ impl SandboxRuntime for DockerRuntime {
         Ok(self.last_browser(id).await?)
     }
 
-    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure> {
-        Ok(self.used_cpu(id).await?)
+    async fn usage(&self, id: &SandboxId) -> Result<Usage, Failure> {
+        Ok(self.in_use(id).await?)
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure> {

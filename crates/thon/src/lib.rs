@@ -40,7 +40,7 @@ pub use home::{Home, HomeLock};
 pub use lifetime::{Watch, Watched, watcher};
 pub use load::{Loaded, find as find_config, load as load_config, load_groups};
 pub use node::{Node, public_host};
-pub use service::{Room, Service, Site};
+pub use service::{Checkup, HostLoad, InstanceLoad, Room, Service, Site};
 pub use setup::{
     EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
     PackageManager,

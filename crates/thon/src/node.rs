@@ -141,6 +141,11 @@ impl Node {
         &self.orchestrator
     }
 
+    /// The runtime, for tasks of their own.
+    pub(crate) fn docker_shared(&self) -> Arc<DockerRuntime> {
+        Arc::clone(&self.docker)
+    }
+
     /// The runtime, for what its trait doesn't tell.
     pub(crate) fn docker(&self) -> &DockerRuntime {
         &self.docker

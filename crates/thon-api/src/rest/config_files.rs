@@ -33,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
         .routes(routes!(restore))
 }
 
-const fn label(key: ConfigFileKey) -> &'static str {
+pub(crate) const fn label(key: ConfigFileKey) -> &'static str {
     match key {
         ConfigFileKey::GroupsYaml => "Groups YAML",
         ConfigFileKey::KiloJsonc => "Kilo Code Config (kilo.jsonc)",

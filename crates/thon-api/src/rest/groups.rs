@@ -39,7 +39,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 /// What holds for a group's sandboxes in the place of the node's own settings.
 #[derive(Debug, Default, Clone, PartialEq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Rules {
+pub(crate) struct Rules {
     /// Whether they reach the internet.
     #[serde(default)]
     internet: Option<bool>,
@@ -90,7 +90,7 @@ impl From<GroupRules> for Rules {
 
 /// A group.
 #[derive(Debug, Serialize, ToSchema)]
-struct Team {
+pub(crate) struct Team {
     /// Its name.
     id: String,
     /// Its name, too.
@@ -114,13 +114,18 @@ struct Team {
 }
 
 impl Team {
-    fn new(site: &Site, group: &Group) -> Self {
-        let stored = site.stored.group(&group.name);
-        let from = match (site.declared().group(&group.name), stored) {
+    /// Where a group is known from.
+    pub(crate) fn source(site: &Site, name: &GroupName) -> Source {
+        match (site.declared().group(name), site.stored.group(name)) {
             (Some(_), Some(_)) => Source::Both,
-            (Some(_), None) => Source::Declared,
-            (None, _) => Source::Stored,
-        };
+            (None, Some(_)) => Source::Stored,
+            (_, None) => Source::Declared,
+        }
+    }
+
+    pub(crate) fn new(site: &Site, group: &Group) -> Self {
+        let stored = site.stored.group(&group.name);
+        let from = Self::source(site, &group.name);
         let id =
             |user: &thon::core::roster::User| UserId::new(group.name.clone(), user.name.clone());
         Self {

@@ -9,8 +9,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use thon::core::access::Scope;
+use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
 use thon::core::operation::TaskKind;
+use thon::core::roster::Roster;
 use thon::core::state::InstanceHistory;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -49,14 +52,17 @@ pub(super) fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Wanted {
+pub(crate) struct Wanted {
     /// Only those in one of these states.
     #[serde(default)]
-    state: Vec<Shown>,
+    pub(crate) state: Vec<Shown>,
     /// Only those of this group.
-    group: Option<String>,
+    pub(crate) group: Option<String>,
     /// Only those in whose id, display name or e-mail address this occurs.
-    q: Option<String>,
+    pub(crate) q: Option<String>,
+    /// In which order; within the same by id.
+    #[serde(default)]
+    pub(crate) sort: Order,
     /// Which page, counted from 1.
     #[serde(default = "first")]
     #[param(minimum = 1, default = 1)]
@@ -67,17 +73,32 @@ struct Wanted {
     page_size: u32,
 }
 
+/// In which order instances are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Order {
+    /// As the roster has them.
+    #[default]
+    Roster,
+    /// By the user's name.
+    Name,
+    /// By state.
+    State,
+    /// The newest sandbox first.
+    Newest,
+}
+
 /// A page of instances.
 #[derive(Debug, Serialize, ToSchema)]
-struct InstancePage {
+pub(crate) struct InstancePage {
     /// Those of this page: everyone in the roster, then whoever else has a sandbox.
     instances: Vec<Instance>,
     /// How many there are in all.
-    total: usize,
+    pub(crate) total: usize,
     /// Which page this is.
-    page: u32,
+    pub(crate) page: u32,
     /// How many fit on a page.
-    page_size: u32,
+    pub(crate) page_size: u32,
     /// When this was seen.
     seen_at: Option<String>,
 }
@@ -91,10 +112,19 @@ async fn list(
     State(app): State<App>,
     Params(wanted): Params<Wanted>,
 ) -> Result<Json<InstancePage>, Problem> {
-    let slice = Slice::new(wanted.page, wanted.page_size)?;
     let room = seen(&app)?;
     let site = app.service.site().await?;
-    let roster = &site.wanted.roster;
+    Ok(Json(page(&room, &site.wanted.roster, &wanted, who.scope)?))
+}
+
+/// The instances of `room` that are wanted.
+pub(crate) fn page(
+    room: &thon::Room,
+    roster: &Roster,
+    wanted: &Wanted,
+    scope: Scope,
+) -> Result<InstancePage, Problem> {
+    let slice = Slice::new(wanted.page, wanted.page_size)?;
     let text = wanted.q.as_deref().map(str::to_lowercase);
     let fits = |view: &&thon::core::orchestrator::InstanceView| {
         let known = super::view::user_of(roster, &view.user);
@@ -108,16 +138,24 @@ async fn list(
             && wanted.group.as_deref().is_none_or(|group| view.user.group.as_str() == group)
             && text.as_deref().is_none_or(|t| texts.any(|field| field.to_lowercase().contains(t)))
     };
-    let found: Vec<_> = room.instances.iter().filter(fits).collect();
+    let mut found: Vec<_> = room.instances.iter().filter(fits).collect();
+    match wanted.sort {
+        Order::Roster => {}
+        Order::Name => found.sort_by_key(|view| (view.user.user.clone(), view.user.group.clone())),
+        Order::State => {
+            found.sort_by_key(|view| InstanceState::ALL.iter().position(|s| *s == view.state))
+        }
+        Order::Newest => found.sort_by_key(|view| std::cmp::Reverse(view.created_at)),
+    }
     let total = found.len();
     let shown = slice.of(found.into_iter());
-    Ok(Json(InstancePage {
-        instances: shown.into_iter().map(|v| Instance::new(v, roster, who.scope)).collect(),
+    Ok(InstancePage {
+        instances: shown.into_iter().map(|v| Instance::new(v, roster, scope)).collect(),
         total,
         page: slice.page,
         page_size: slice.size,
         seen_at: room.seen_at.and_then(timestamp),
-    }))
+    })
 }
 
 /// The room, where the last look saw it.
@@ -132,7 +170,7 @@ fn seen(app: &App) -> Result<std::sync::Arc<thon::Room>, Problem> {
     }
 }
 
-async fn one(app: &App, id: &str, scope: thon::core::access::Scope) -> Result<Instance, Problem> {
+async fn one(app: &App, id: &str, scope: Scope) -> Result<Instance, Problem> {
     let user = user(id)?;
     let room = seen(app)?;
     let site = app.service.site().await?;
@@ -299,7 +337,7 @@ async fn renew(
         let detail = format!("{timeout_minutes} is not allowed: 1 to 10080, a week");
         return Err(Problem::input("timeout_minutes", detail));
     }
-    one(&app, &id, thon::core::access::Scope::Read).await?;
+    one(&app, &id, Scope::Read).await?;
     let user = user(&id)?;
     let by = Duration::from_secs(u64::from(timeout_minutes) * 60);
     let site = app.service.site().await?;

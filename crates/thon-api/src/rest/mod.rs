@@ -4,16 +4,17 @@
 //! Not for: rules; they are the library's.
 
 mod audit;
-mod config_files;
+pub(crate) mod config_files;
 mod events;
-mod groups;
-mod instances;
+pub(crate) mod groups;
+pub(crate) mod instances;
+mod load;
 mod nginx;
 mod operations;
 mod settings;
-mod users;
-mod view;
-mod workspaces;
+pub(crate) mod users;
+pub(crate) mod view;
+pub(crate) mod workspaces;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -22,6 +23,7 @@ use crate::app::App;
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .merge(instances::router())
+        .merge(load::router())
         .merge(groups::router())
         .merge(users::router())
         .merge(config_files::router())

@@ -35,7 +35,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// `<group>_<user>`.
     id: String,
     /// Their group.
@@ -57,7 +57,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn new(site: &Site, id: &UserId, user: &User) -> Self {
+    pub(crate) fn new(site: &Site, id: &UserId, user: &User) -> Self {
         let stored = site.stored.user(id);
         Self {
             id: id.key(),
@@ -75,7 +75,7 @@ impl Account {
 
 /// A user with their instance.
 #[derive(Debug, Serialize, ToSchema)]
-struct Participant {
+pub(crate) struct Participant {
     #[serde(flatten)]
     account: Account,
     /// The state of their instance; nothing where nobody has seen it yet.
@@ -87,7 +87,7 @@ struct Participant {
 }
 
 impl Participant {
-    fn new(app: &App, site: &Site, id: &UserId, known: &User) -> Self {
+    pub(crate) fn new(app: &App, site: &Site, id: &UserId, known: &User) -> Self {
         let room = app.service.room();
         let view = room.instance(id);
         Self {
@@ -110,11 +110,11 @@ fn answer(status: StatusCode, app: &App, site: &Site, id: &UserId) -> Result<Res
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Wanted {
+pub(crate) struct Wanted {
     /// Only those of this group.
-    group: Option<String>,
+    pub(crate) group: Option<String>,
     /// Only those in whose name, display name or e-mail address this occurs.
-    q: Option<String>,
+    pub(crate) q: Option<String>,
     /// Which page, counted from 1.
     #[serde(default = "first")]
     #[param(minimum = 1, default = 1)]
@@ -127,15 +127,15 @@ struct Wanted {
 
 /// A page of users.
 #[derive(Debug, Serialize, ToSchema)]
-struct Participants {
+pub(crate) struct Participants {
     /// Those of this page.
     users: Vec<Participant>,
     /// How many there are in all.
-    total: usize,
+    pub(crate) total: usize,
     /// Which page this is.
-    page: u32,
+    pub(crate) page: u32,
     /// How many fit on a page.
-    page_size: u32,
+    pub(crate) page_size: u32,
 }
 
 /// Everyone who takes part. Changes nothing.
@@ -147,8 +147,12 @@ async fn list(
     State(app): State<App>,
     Params(wanted): Params<Wanted>,
 ) -> Result<Json<Participants>, Problem> {
+    Ok(Json(page(&app, &*app.service.site().await?, &wanted)?))
+}
+
+/// The users that are wanted.
+pub(crate) fn page(app: &App, site: &Site, wanted: &Wanted) -> Result<Participants, Problem> {
     let slice = Slice::new(wanted.page, wanted.page_size)?;
-    let site = app.service.site().await?;
     let text = wanted.q.as_deref().map(str::to_lowercase);
     let within = |field: &str| text.as_deref().is_none_or(|t| field.to_lowercase().contains(t));
     let fits = |(id, known): &(UserId, &User)| {
@@ -159,9 +163,9 @@ async fn list(
     let found: Vec<_> = site.wanted.roster.users().filter(fits).collect();
     let total = found.len();
     let shown = slice.of(found.into_iter());
-    let users = shown.into_iter().map(|(id, known)| Participant::new(&app, &site, &id, known));
+    let users = shown.into_iter().map(|(id, known)| Participant::new(app, site, &id, known));
     let users = users.collect();
-    Ok(Json(Participants { users, total, page: slice.page, page_size: slice.size }))
+    Ok(Participants { users, total, page: slice.page, page_size: slice.size })
 }
 
 /// A new user.

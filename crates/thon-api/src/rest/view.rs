@@ -6,6 +6,7 @@
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use thon::HostLoad;
 use thon::core::access::Scope;
 use thon::core::disk::DiskLevel;
 use thon::core::instance::InstanceState;
@@ -19,7 +20,7 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 /// A time as RFC 3339 in UTC.
-pub(super) fn timestamp(time: SystemTime) -> Option<String> {
+pub(crate) fn timestamp(time: SystemTime) -> Option<String> {
     OffsetDateTime::from(time).format(&Rfc3339).ok()
 }
 
@@ -124,7 +125,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn new(view: &InstanceView, roster: &Roster, scope: Scope) -> Self {
+    pub(crate) fn new(view: &InstanceView, roster: &Roster, scope: Scope) -> Self {
         let known = user_of(roster, &view.user);
         let may = scope.allows(Scope::Operate);
         Self {
@@ -168,13 +169,38 @@ impl Instance {
     }
 }
 
+/// How busy the machine is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Load {
+    /// CPUs.
+    cpus: usize,
+    /// How much of all of them was in use since somebody asked before, from 0 to 100.
+    cpu_percent: Option<f64>,
+    /// Memory in use, in bytes.
+    memory_used: Option<u64>,
+    /// Memory there is, in bytes.
+    memory_total: Option<u64>,
+    /// Disk space in use where THON's folder is, in bytes.
+    disk_used: Option<u64>,
+    /// Disk space there is, in bytes.
+    disk_total: Option<u64>,
+}
+
+impl From<&HostLoad> for Load {
+    fn from(load: &HostLoad) -> Self {
+        let HostLoad { cpus, cpu_percent, memory_used, memory_total, disk_used, disk_total } =
+            *load;
+        Self { cpus, cpu_percent, memory_used, memory_total, disk_used, disk_total }
+    }
+}
+
 /// What the roster says of a user.
-pub(super) fn user_of<'a>(roster: &'a Roster, id: &UserId) -> Option<&'a User> {
+pub(crate) fn user_of<'a>(roster: &'a Roster, id: &UserId) -> Option<&'a User> {
     roster.group(&id.group)?.users.iter().find(|user| user.name == id.user)
 }
 
 /// Where a user or a group is known from: `thon.yaml`, `database`, or both.
-pub(super) fn source(source: Option<Source>) -> String {
+pub(crate) fn source(source: Option<Source>) -> String {
     source.unwrap_or(Source::Stored).to_string()
 }
 
@@ -293,9 +319,9 @@ impl From<&Operation> for Work {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Deleted {
     /// `deleted`.
-    pub(super) status: &'static str,
+    pub(crate) status: &'static str,
     /// What.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// The operation that removes sandboxes which are not wanted any more, where there are some.
-    pub(super) operation: Option<Work>,
+    pub(crate) operation: Option<Work>,
 }

@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use thon::WorkspaceView;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,7 +33,7 @@ struct Wanted {
 
 /// A workspace.
 #[derive(Debug, Serialize, ToSchema)]
-struct Place {
+pub(crate) struct Place {
     /// `<group>_<user>`.
     id: String,
     /// Where it is: a volume or a folder.
@@ -47,6 +48,20 @@ struct Place {
     configured: bool,
     /// Whether somebody may be working in it.
     in_use: bool,
+}
+
+impl Place {
+    pub(crate) fn new(view: WorkspaceView, sizes: bool) -> Self {
+        Self {
+            id: view.user.key(),
+            workspace: view.workspace.to_string(),
+            size: view.size.filter(|_| sizes),
+            changed_at: view.changed_at.and_then(timestamp),
+            in_roster: view.in_roster,
+            configured: view.configured,
+            in_use: view.is_in_use(),
+        }
+    }
 }
 
 /// All workspaces.
@@ -67,14 +82,6 @@ async fn list(
 ) -> Result<Json<Places>, Problem> {
     let site = app.service.site().await?;
     let found = site.node().workspaces(|_| sizes).await?;
-    let workspaces = found.into_iter().map(|view| Place {
-        id: view.user.key(),
-        workspace: view.workspace.to_string(),
-        size: view.size.filter(|_| sizes),
-        changed_at: view.changed_at.and_then(timestamp),
-        in_roster: view.in_roster,
-        configured: view.configured,
-        in_use: view.is_in_use(),
-    });
+    let workspaces = found.into_iter().map(|view| Place::new(view, sizes));
     Ok(Json(Places { workspaces: workspaces.collect() }))
 }

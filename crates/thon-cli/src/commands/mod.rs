@@ -4,6 +4,7 @@
 //! Not for: what several commands share; that is in the modules beside this folder.
 
 mod config;
+mod dashboard;
 mod db;
 mod doctor;
 mod image;
@@ -61,6 +62,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Export(args) => transfer::export(&args, context),
         Command::Db(command) => db::db(command, context).await,
         Command::Serve(args) => serve::serve(&args, context).await,
+        Command::Dashboard(command) => dashboard::dashboard(command, context).await,
         Command::Token(command) => token::token(command, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,

@@ -1,4 +1,4 @@
-//! `thon serve`: the REST API in the foreground.
+//! `thon serve`: the dashboard and the REST API in the foreground.
 //!
 //! For: saying where it is and who is let in.
 //! Not for: what is served; the server is a library.
@@ -18,17 +18,21 @@ pub(crate) async fn serve(args: &ServeArgs, context: &Context) -> Outcome {
     });
     let server = Server::bind(context.home()?, context.global.config.clone()).await?;
     let url = format!("http://{}", server.address());
+    let dashboard = format!("http://{}", server.web_address());
     let open = server.service().state().access().is_open().await?;
     if context.output.json() {
-        context.output.line(&serde_json::json!({ "url": url, "open": open }).to_string());
+        let said = serde_json::json!({ "url": url, "dashboard": dashboard, "open": open });
+        context.output.line(&said.to_string());
     } else {
-        context.output.note(&format!("Serving at {url}, described at {url}/docs. Ctrl-C ends it."));
+        context.output.note(&format!("Dashboard: {dashboard}"));
+        context.output.note(&format!("REST API:  {url}, described at {url}/docs"));
         if open {
             context.output.note(
-                "There is no token: whoever is on this machine may do everything, nobody else is \
-                 let in. `thon token add` makes one.",
+                "There is neither a password nor a token: whoever is on this machine may do \
+                 everything, nobody else is let in. `thon dashboard password` sets a password.",
             );
         }
+        context.output.note("Ctrl-C ends it.");
     }
     server.serve(signal()).await?;
     Ok(ExitCode::SUCCESS)

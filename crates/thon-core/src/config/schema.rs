@@ -202,8 +202,10 @@ section! {
         /// The address to listen on.
         pub host: String = "127.0.0.1".to_owned(), env Env::PATH.always(),
             must "an address or host name such as 127.0.0.1" |text| is_host(text);
-        /// The port to listen on.
+        /// The port of the REST API.
         pub port: Port = port(8100), env Env::PATH.always();
+        /// The port of the web dashboard, at the same address.
+        pub web_port: Port = port(8501), env Env::PATH;
         /// Tell callers more about failures; for developers.
         pub debug: bool = false, env Env::PATH;
     }

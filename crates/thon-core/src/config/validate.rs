@@ -183,7 +183,10 @@ impl Config {
 
     /// Every port of this machine that something of ours listens on, with its key.
     fn listeners(&self) -> Vec<(&'static str, Port)> {
-        let mut listeners = vec![("dashboard.port", self.dashboard.port)];
+        let mut listeners = vec![
+            ("dashboard.port", self.dashboard.port),
+            ("dashboard.web_port", self.dashboard.web_port),
+        ];
         if self.nginx.enabled {
             listeners.push(("nginx.https_port", self.nginx.https_port));
             listeners.push(("nginx.http_port", self.nginx.http_port));

@@ -63,7 +63,7 @@ impl Orchestrator {
             tasks.spawn(async move {
                 let _permit = gate.acquire_owned().await;
                 let heartbeat = runtime.heartbeat(&sandbox.id).await.ok().flatten();
-                let cpu = runtime.cpu_time(&sandbox.id).await.ok();
+                let cpu = runtime.usage(&sandbox.id).await.ok().map(|usage| usage.cpu);
                 Sample { user: sandbox.user, id: sandbox.id, heartbeat, cpu }
             });
         }

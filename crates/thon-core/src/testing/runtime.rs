@@ -20,7 +20,7 @@ use crate::endpoint::{Endpoint, Port, Upstream};
 use crate::image::ImageRef;
 use crate::log::{LogLine, LogLines, LogRequest};
 use crate::name::{NodeName, UserId};
-use crate::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec};
+use crate::sandbox::{Health, ObservedSandbox, Phase, SandboxId, SandboxSpec, Usage};
 use crate::shell::{Shell, ShellInput, ShellOutput, ShellRequest};
 use crate::workspace::{Workspace, WorkspaceChange};
 
@@ -328,10 +328,11 @@ impl SandboxRuntime for MemoryRuntime {
         Ok(state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?.heartbeat)
     }
 
-    async fn cpu_time(&self, id: &SandboxId) -> Result<Duration, Failure> {
-        self.checked("cpu_time", id).await?;
+    async fn usage(&self, id: &SandboxId) -> Result<Usage, Failure> {
+        self.checked("usage", id).await?;
         let state = self.state();
-        Ok(state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?.cpu)
+        let cpu = state.sandboxes.get(id).ok_or_else(|| Self::unknown(id))?.cpu;
+        Ok(Usage { cpu, memory: None })
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ pub(super) fn outgoing() -> Fact<(u16, u16)> {
 }
 
 /// Memory. Blocking.
-pub(super) fn memory() -> Result<MemoryFacts, String> {
+pub(crate) fn memory() -> Result<MemoryFacts, String> {
     let text =
         fs::read_to_string("/proc/meminfo").map_err(|error| format!("/proc/meminfo: {error}"))?;
     meminfo(&text).ok_or_else(|| "/proc/meminfo says nothing of memory".to_owned())
@@ -106,7 +106,7 @@ fn held_by(id: &str) -> Option<u64> {
 }
 
 /// What is left where `path` is or will be. Blocking.
-pub(super) fn space(path: &Path) -> Result<Space, String> {
+pub(crate) fn space(path: &Path) -> Result<Space, String> {
     let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
     let there = absolute.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     let stat =

@@ -9,6 +9,8 @@ mod mend;
 mod name;
 mod sysctl;
 
+pub(crate) use host::{memory, space};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -6,7 +6,9 @@
 //! Not for: HTTP, and not for who may do what; front-ends see to that.
 
 mod carry;
+mod checkup;
 mod listen;
+mod load;
 mod queue;
 mod room;
 mod site;
@@ -22,6 +24,8 @@ use thon_core::sandbox::SandboxId;
 use thon_core::state::{Actor, Change, Known, known};
 use tokio::sync::{Notify, watch};
 
+pub use checkup::Checkup;
+pub use load::{HostLoad, InstanceLoad};
 pub use room::Room;
 pub use site::Site;
 
@@ -50,6 +54,10 @@ struct Inner {
     known: tokio::sync::Mutex<BTreeMap<SandboxId, Known>>,
     /// What went wrong last, so that it isn't said again and again.
     said: Mutex<String>,
+    /// What was measured last.
+    meter: Mutex<load::Meter>,
+    /// What the doctor said last.
+    ward: Mutex<checkup::Ward>,
     /// There is a reason to look.
     look: Notify,
     /// There is something to do.
@@ -81,6 +89,8 @@ impl Service {
                 room: watch::Sender::default(),
                 known: tokio::sync::Mutex::new(known),
                 said: Mutex::default(),
+                meter: Mutex::default(),
+                ward: Mutex::default(),
                 look: Notify::new(),
                 work: Notify::new(),
                 _lock: lock,

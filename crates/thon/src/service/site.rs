@@ -70,6 +70,12 @@ impl Site {
         self.file.path.as_deref()
     }
 
+    /// The address under which participants reach this machine, where thon.yaml says it.
+    #[must_use]
+    pub const fn declared_ip(&self) -> Option<std::net::IpAddr> {
+        self.file.config.external_ip
+    }
+
     /// Why thon.yaml as it is now can't be used, if so: then everything goes by what it said before.
     #[must_use]
     pub fn problem(&self) -> Option<&str> {

@@ -120,9 +120,9 @@ async fn attached(runtime: &dyn SandboxRuntime, id: &SandboxId) {
 async fn used(runtime: &dyn SandboxRuntime, id: &SandboxId) {
     let first = runtime.heartbeat(id).await;
     assert_eq!(first, Ok(None), "no browser was ever there");
-    let before = runtime.cpu_time(id).await;
+    let before = runtime.usage(id).await.map(|usage| usage.cpu);
     assert_eq!(runtime.heartbeat(id).await, first);
-    let after = runtime.cpu_time(id).await;
+    let after = runtime.usage(id).await.map(|usage| usage.cpu);
     assert!(before.is_ok() && after.is_ok(), "{before:?}, {after:?}");
     assert!(before.ok() <= after.ok(), "it never goes back");
 }

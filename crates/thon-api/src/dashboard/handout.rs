@@ -1,0 +1,96 @@
+//! The hand-out: a card for each participant.
+//!
+//! For: paper, with the address as text and as a QR code.
+//! Not for: whoever has no address yet; their card says so.
+
+use axum::response::Response;
+use qrcode::QrCode;
+use qrcode::render::svg;
+use serde::{Deserialize, Serialize};
+
+use super::visit::{Oops, Visit};
+use crate::input::Params;
+use crate::rest::view::user_of;
+
+/// How large a code is drawn, in pixels.
+const SIZE: u32 = 180;
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    #[serde(default)]
+    group: String,
+}
+
+#[derive(Serialize)]
+struct Card {
+    id: String,
+    group: String,
+    title: String,
+    name: String,
+    shown: Option<String>,
+    url: Option<String>,
+    password: Option<String>,
+    /// The code, as a picture in text.
+    code: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Page {
+    cards: Vec<Card>,
+    group: String,
+    groups: Vec<String>,
+    without: usize,
+}
+
+pub(super) async fn show(visit: Visit, Params(which): Params<Which>) -> Result<Response, Oops> {
+    let roster = &visit.site.wanted.roster;
+    let cards: Vec<Card> = roster
+        .users()
+        .filter(|(id, _)| which.group.is_empty() || id.group.as_str() == which.group)
+        .map(|(id, _)| {
+            let view = visit.room.instance(&id);
+            let url = view.and_then(|view| view.url.clone());
+            let group = roster.group(&id.group).and_then(|group| group.title.clone());
+            Card {
+                group: id.group.to_string(),
+                title: group.unwrap_or_else(|| id.group.to_string()),
+                name: id.user.to_string(),
+                shown: user_of(roster, &id).and_then(|user| user.display.clone()),
+                password: view
+                    .and_then(|view| view.password.as_ref())
+                    .map(|password| password.reveal().to_owned()),
+                code: url.as_deref().and_then(code),
+                url,
+                id: id.key(),
+            }
+        })
+        .collect();
+    let page = Page {
+        without: cards.iter().filter(|card| card.url.is_none()).count(),
+        groups: roster.groups().iter().map(|group| group.name.to_string()).collect(),
+        group: which.group,
+        cards,
+    };
+    visit.page("handout.html", "/handout", "Hand-out", page).await
+}
+
+/// The QR code of a text. Nothing for one that is too long for any.
+fn code(text: &str) -> Option<String> {
+    let code = QrCode::new(text).ok()?;
+    let picture = code.render::<svg::Color<'_>>().min_dimensions(SIZE, SIZE).build();
+    // Without the declaration of XML it may stand in a page.
+    picture.find("<svg").map(|begin| picture[begin..].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_a_picture_that_brings_no_style_of_its_own() {
+        let picture = code("https://203.0.113.7/20000/proxy/8443/").unwrap();
+        assert!(picture.starts_with("<svg") && picture.ends_with("</svg>"));
+        assert!(!picture.contains("style=") && !picture.contains("<script"), "{picture}");
+        assert!(code(&"x".repeat(10_000)).is_none());
+    }
+}

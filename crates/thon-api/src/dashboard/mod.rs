@@ -1,0 +1,72 @@
+//! The web dashboard.
+//!
+//! For: pages that are made here and brought up to date by a script of our own; what they change
+//! goes through the same routes that programs use.
+//! Not for: rules, and not for participants: nothing here is theirs.
+
+mod assets;
+mod handout;
+mod login;
+mod overview;
+mod pages;
+mod render;
+mod settings;
+mod visit;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::app::{App, dressed, guarded};
+use crate::guard::identify;
+use crate::problem::{Code, Problem};
+use visit::Oops;
+
+/// Everything that is served to browsers.
+pub(crate) fn router(app: App) -> Router {
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/instances", get(pages::instances))
+        .route("/groups", get(pages::groups))
+        .route("/groups/{group}", get(pages::group))
+        .route("/users", get(pages::users))
+        .route("/users/{id}", get(pages::user))
+        .route("/workspaces", get(pages::workspaces))
+        .route("/ai", get(settings::ai))
+        .route("/settings", get(settings::show))
+        .route("/settings/{key}", get(settings::file).post(settings::check))
+        .route("/handout", get(handout::show))
+        .route("/doctor", post(overview::examine))
+        .route("/logout", post(login::log_out))
+        .route_layer(from_fn_with_state(app.clone(), guard));
+    let (api, _) = guarded(&app);
+    let open = Router::new()
+        .route("/login", get(login::show).post(login::log_in))
+        .merge(assets::router())
+        .fallback(nowhere);
+    dressed(pages.merge(api).merge(open), app)
+}
+
+/// Lets those in who may; everyone else is shown where to log in.
+async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match identify(&app, request.method(), request.headers()).await {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Err(problem) if problem.code() == Code::Unauthorized => {
+            let wanted = request.uri().path_and_query().map(ToString::to_string);
+            login::ask(&app, wanted.as_deref().unwrap_or("/"), None).await
+        }
+        Err(problem) => Oops(problem).into_response(),
+    }
+}
+
+async fn nowhere(request: Request) -> Response {
+    if request.uri().path().starts_with("/api/") {
+        return crate::app::nowhere().await.into_response();
+    }
+    Oops(Problem::new(Code::NotFound, "there is no page at this address")).into_response()
+}

@@ -1,0 +1,312 @@
+//! The pages of settings, of stored configuration files and of AI.
+//!
+//! For: showing what is configured, and what a file would become before it is stored.
+//! Not for: storing; the API's routes do it.
+
+use axum::Form;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use similar::{ChangeTag, TextDiff};
+use thon::core::config::ChatModel;
+use thon::core::state::{ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey};
+
+use super::visit::{Oops, Visit};
+use crate::input::InPath;
+use crate::problem::Problem;
+use crate::rest::config_files::label;
+use crate::rest::view::timestamp;
+
+#[derive(Serialize)]
+struct File {
+    key: String,
+    label: &'static str,
+    version: u64,
+    is_set: bool,
+    at: Option<String>,
+    actor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SettingsPage {
+    external_ip: String,
+    /// What thon.yaml says, which counts.
+    declared_ip: Option<String>,
+    files: Vec<File>,
+    config: Option<String>,
+    sessions: Vec<Open>,
+    tokens: Vec<Known>,
+}
+
+/// A browser that is logged in.
+#[derive(Serialize)]
+struct Open {
+    address: String,
+    browser: String,
+    created_at: Option<String>,
+    seen_at: Option<String>,
+}
+
+/// A token.
+#[derive(Serialize)]
+struct Known {
+    name: String,
+    scope: String,
+    created_at: Option<String>,
+    used_at: Option<String>,
+    expires_at: Option<String>,
+}
+
+async fn versions(visit: &Visit, key: ConfigFileKey) -> Result<Vec<ConfigFileVersion>, Oops> {
+    let store = visit.app.service.state().store();
+    Ok(store.config_file(key).await.map_err(thon::Error::from)?)
+}
+
+pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
+    let state = visit.app.service.state();
+    let settings = state.store().settings().await.map_err(thon::Error::from)?;
+    let mut files = Vec::new();
+    for key in ConfigFileKey::ALL {
+        let found = versions(&visit, key).await?;
+        let present = found.first();
+        files.push(File {
+            key: key.to_string(),
+            label: label(key),
+            version: present.map_or(0, |version| version.version),
+            is_set: present.is_some_and(|version| !version.file.is_removed()),
+            at: present.and_then(|version| timestamp(version.at)),
+            actor: present.map(|version| version.actor.clone()),
+        });
+    }
+    let page = SettingsPage {
+        external_ip: settings
+            .get(&SettingKey::ExternalIp)
+            .map(|setting| setting.reveal().to_owned())
+            .unwrap_or_default(),
+        declared_ip: visit.site.declared_ip().map(|address| address.to_string()),
+        files,
+        config: visit.site.config_path().map(|path| path.display().to_string()),
+        sessions: state
+            .access()
+            .sessions()
+            .await?
+            .into_iter()
+            .map(|session| Open {
+                address: session.address,
+                browser: session.browser,
+                created_at: timestamp(session.created_at),
+                seen_at: timestamp(session.seen_at),
+            })
+            .collect(),
+        tokens: state
+            .access()
+            .tokens()
+            .await?
+            .into_iter()
+            .map(|token| Known {
+                name: token.name,
+                scope: token.scope.to_string(),
+                created_at: timestamp(token.created_at),
+                used_at: token.used_at.and_then(timestamp),
+                expires_at: token.expires_at.and_then(timestamp),
+            })
+            .collect(),
+    };
+    visit.page("settings.html", "/settings", "Settings", page).await
+}
+
+/// A line of a comparison.
+#[derive(Serialize)]
+struct Line {
+    kind: &'static str,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: u64,
+    removed: bool,
+    size: usize,
+    at: Option<String>,
+    actor: String,
+}
+
+#[derive(Serialize)]
+struct FilePage {
+    key: String,
+    label: &'static str,
+    /// The version that is compared with, and that has to be the present one when it is stored.
+    version: u64,
+    is_set: bool,
+    content: String,
+    versions: Vec<Version>,
+    /// Why the text can't be stored.
+    problem: Option<String>,
+    /// How the text differs from what is stored; nothing where that wasn't asked for.
+    diff: Option<Vec<Line>>,
+    /// The version that is looked at in the place of the present one.
+    looked_at: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Look {
+    version: Option<u64>,
+}
+
+/// A file with its versions; with `version` that one in the editor.
+pub(super) async fn file(
+    visit: Visit,
+    InPath(text): InPath<String>,
+    crate::input::Params(Look { version }): crate::input::Params<Look>,
+) -> Result<Response, Oops> {
+    let key = key(&text)?;
+    let all = versions(&visit, key).await?;
+    let looked_at = all.iter().find(|one| Some(one.version) == version);
+    if version.is_some() && looked_at.is_none() {
+        return Err(Problem::missing("version of that number").into());
+    }
+    let shown = looked_at.or(all.first());
+    let content = shown.map_or("", |one| one.file.content()).to_owned();
+    let diff = looked_at.map(|_| compare(present(&all), &content));
+    let page = page(key, &all, content, None, diff, version);
+    visit.page("file.html", "/settings", label(key), page).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Edited {
+    content: String,
+}
+
+/// Says whether a text could be stored, and what would be another.
+pub(super) async fn check(
+    visit: Visit,
+    InPath(text): InPath<String>,
+    Form(Edited { content }): Form<Edited>,
+) -> Result<Response, Oops> {
+    let key = key(&text)?;
+    let all = versions(&visit, key).await?;
+    // Browsers send the ends of lines as the network has them.
+    let content = content.replace("\r\n", "\n");
+    let problem = ConfigFile::new(key, content.as_str()).err();
+    let diff = Some(compare(present(&all), &content));
+    let page = page(key, &all, content, problem, diff, None);
+    visit.page("file.html", "/settings", label(key), page).await
+}
+
+fn key(text: &str) -> Result<ConfigFileKey, Problem> {
+    text.parse().map_err(|_| Problem::missing("page at this address"))
+}
+
+fn present(all: &[ConfigFileVersion]) -> &str {
+    all.first().map_or("", |version| version.file.content())
+}
+
+fn page(
+    key: ConfigFileKey,
+    all: &[ConfigFileVersion],
+    content: String,
+    problem: Option<String>,
+    diff: Option<Vec<Line>>,
+    looked_at: Option<u64>,
+) -> FilePage {
+    let version = |one: &ConfigFileVersion| Version {
+        version: one.version,
+        removed: one.file.is_removed(),
+        size: one.file.content().len(),
+        at: timestamp(one.at),
+        actor: one.actor.clone(),
+    };
+    FilePage {
+        key: key.to_string(),
+        label: label(key),
+        version: all.first().map_or(0, |one| one.version),
+        is_set: !present(all).is_empty(),
+        content,
+        versions: all.iter().map(version).collect(),
+        problem,
+        diff,
+        looked_at,
+    }
+}
+
+/// The lines that differ, each with a few around it.
+fn compare(before: &str, after: &str) -> Vec<Line> {
+    let diff = TextDiff::from_lines(before, after);
+    let mut lines = Vec::new();
+    for (number, group) in diff.grouped_ops(3).iter().enumerate() {
+        if number > 0 {
+            lines.push(Line { kind: "gap", text: "…".to_owned() });
+        }
+        for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
+            let kind = match change.tag() {
+                ChangeTag::Delete => "del",
+                ChangeTag::Insert => "add",
+                ChangeTag::Equal => "same",
+            };
+            lines.push(Line { kind, text: change.value().trim_end_matches('\n').to_owned() });
+        }
+    }
+    lines
+}
+
+#[derive(Serialize)]
+struct Model {
+    name: String,
+    checkpoint: String,
+    context: u32,
+}
+
+#[derive(Serialize)]
+struct AiPage {
+    lemonade: bool,
+    server: String,
+    models: Vec<Model>,
+    embedding: String,
+    gateway: bool,
+    gateway_mode: String,
+    token_limit: u32,
+    token_window: u32,
+    kilo_model: String,
+    langfuse: bool,
+}
+
+/// What is configured of AI.
+pub(super) async fn ai(visit: Visit) -> Result<Response, Oops> {
+    let config = visit.site.node().config();
+    let (lemonade, gateway, kilo) = (&config.lemonade, &config.gateway, &config.kilo);
+    let model = |model: &ChatModel| Model {
+        name: model.name.clone(),
+        checkpoint: model.checkpoint.clone(),
+        context: model.context,
+    };
+    let page = AiPage {
+        lemonade: lemonade.enabled,
+        server: format!("http://{}:{}", lemonade.host, lemonade.port),
+        models: lemonade.chat_models.iter().map(model).collect(),
+        embedding: lemonade.embedding_model_name.clone(),
+        gateway: gateway.enabled,
+        gateway_mode: gateway.mode.to_string(),
+        token_limit: gateway.token_limit,
+        token_window: gateway.token_window,
+        kilo_model: kilo.chat_model.clone(),
+        langfuse: config.langfuse.enabled,
+    };
+    visit.page("ai.html", "/ai", "AI", page).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_shown_with_what_is_around_it() {
+        let before: String = (1..=20).map(|n| format!("line {n}\n")).collect();
+        let after = before.replace("line 2\n", "").replace("line 19\n", "line 19\nnew\n");
+        let lines = compare(&before, &after);
+        let of = |kind| -> Vec<&str> {
+            lines.iter().filter(|l| l.kind == kind).map(|l| l.text.as_str()).collect()
+        };
+        assert_eq!((of("del"), of("add"), of("gap")), (vec!["line 2"], vec!["new"], vec!["…"]));
+        assert!(lines.len() < 20);
+        assert!(compare(&before, &before).is_empty());
+    }
+}
