@@ -435,6 +435,9 @@ const loads = new Map();
 let host = null;
 
 function fillLoads() {
+  for (const cell of $$("td[data-cpu], td[data-memory]")) {
+    cell.toggleAttribute("data-empty", !loads.has(cell.dataset.cpu ?? cell.dataset.memory));
+  }
   for (const cell of $$("[data-cpu]")) {
     const load = loads.get(cell.dataset.cpu);
     cell.textContent = load?.cpu_percent == null ? "–" : `${Math.round(load.cpu_percent)} %`;

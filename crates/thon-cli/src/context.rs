@@ -8,13 +8,12 @@ use std::sync::OnceLock;
 use thon::core::config::{Config, Severity};
 use thon::core::name::UserId;
 use thon::core::roster::Roster;
-use thon::core::state::Snapshot;
 use thon::{Home, Loaded, Node};
 
 use crate::args::{Command, Global, RunArgs, Whom};
 use crate::failure::CommandFailure;
 use crate::output::Output;
-use crate::roster::{self, Stored};
+use crate::roster::{self, Kept, Stored};
 
 /// What every command works with.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ impl Context {
 
     /// What the database has, or why it can't be read.
     pub(crate) fn stored(&self) -> &Stored {
-        self.stored.get_or_init(|| Ok(Snapshot::default()))
+        self.stored.get_or_init(|| Ok(Kept::default()))
     }
 
     /// The configuration for a run: file, environment, command line, in rising order, checked.
@@ -90,6 +89,7 @@ impl Context {
             self.add_stored(&mut config);
         }
         config.external_ip = args.external_ip.or(config.external_ip);
+        self.add_settings(&mut config);
         config.nginx.enabled &= !args.no_nginx;
         config.vscode.secure &= !args.no_password;
         config.demo |= args.demo;
@@ -120,6 +120,7 @@ impl Context {
     pub(crate) fn node(&self) -> Result<Node, CommandFailure> {
         let mut config = self.load()?.config;
         self.add_stored(&mut config);
+        self.add_settings(&mut config);
         config.add_demo();
         Ok(Node::from_config(config, self.home()?)?)
     }

@@ -9,23 +9,31 @@ use thon::State;
 use thon::core::config::Config;
 use thon::core::name::UserId;
 use thon::core::roster::Roster;
-use thon::core::state::{Snapshot, Source, wanted};
+use thon::core::state::{Setting, SettingKey, Snapshot, Source, complete, wanted};
 
 use crate::context::Context;
 use crate::failure::CommandFailure;
 
 /// What the database has, read before the command began; the reason where it can't be read.
-pub(crate) type Stored = Result<Snapshot, String>;
+pub(crate) type Stored = Result<Kept, String>;
+
+/// What the database has that a command goes by.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    roster: Snapshot,
+    settings: BTreeMap<SettingKey, Setting>,
+}
 
 /// Reads the database of this node, if it has one.
 pub(crate) async fn read(context: &Context) -> Stored {
     let read = async {
         let Some(state) = State::open_existing(&context.home()?).await? else {
-            return Ok(Snapshot::default());
+            return Ok(Kept::default());
         };
-        let snapshot = state.snapshot().await;
+        let roster = state.snapshot().await;
+        let settings = state.store().settings().await;
         state.close().await;
-        Ok(snapshot?)
+        Ok(Kept { roster: roster?, settings: settings? })
     };
     read.await.map_err(|failure: CommandFailure| failure.to_string())
 }
@@ -35,19 +43,27 @@ impl Context {
     /// stops nobody of thon.yaml.
     pub(crate) fn add_stored(&self, config: &mut Config) {
         match self.stored() {
-            Ok(snapshot) => config.groups = wanted(&config.groups, &snapshot.roster()).roster,
+            Ok(kept) => config.groups = wanted(&config.groups, &kept.roster.roster()).roster,
             Err(reason) => self.output.warn(&format!("{reason}; only thon.yaml's users are known")),
         }
     }
 
     /// The database's roster, for who can't do without.
     pub(crate) fn need_stored(&self) -> Result<&Snapshot, CommandFailure> {
-        self.stored().as_ref().map_err(|reason| CommandFailure::World(reason.clone()))
+        let stored = self.stored().as_ref().map(|kept| &kept.roster);
+        stored.map_err(|reason| CommandFailure::World(reason.clone()))
+    }
+
+    /// Completes what neither thon.yaml nor the command line says with the stored settings.
+    pub(crate) fn add_settings(&self, config: &mut Config) {
+        if let Ok(kept) = self.stored() {
+            complete(config, &kept.settings);
+        }
     }
 
     /// Where each user comes from.
     pub(crate) fn sources(&self, declared: &Roster) -> BTreeMap<UserId, Source> {
-        let stored = self.stored().as_ref().map(Snapshot::roster).unwrap_or_default();
+        let stored = self.stored().as_ref().map(|kept| kept.roster.roster()).unwrap_or_default();
         wanted(declared, &stored).sources
     }
 }

@@ -47,11 +47,13 @@ pub enum TaskKind {
     Recreate,
     /// Tell the proxy about everyone anew.
     SyncProxy,
+    /// Give a user another name or group, and take their files along.
+    Move,
 }
 
 impl TaskKind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Launch,
         Self::Stop,
         Self::Remove,
@@ -60,6 +62,7 @@ impl TaskKind {
         Self::Restart,
         Self::Recreate,
         Self::SyncProxy,
+        Self::Move,
     ];
 
     /// The name under which it is stored and shown.
@@ -74,6 +77,7 @@ impl TaskKind {
             Self::Restart => "restart",
             Self::Recreate => "recreate",
             Self::SyncProxy => "sync_proxy",
+            Self::Move => "move",
         }
     }
 
@@ -120,9 +124,23 @@ pub struct Task {
     pub kind: TaskKind,
     /// To whose instances; nobody's for the proxy.
     pub users: Vec<UserId>,
+    /// Who the one user becomes who is moved; nothing for everything else.
+    pub to: Option<UserId>,
 }
 
 impl Task {
+    /// Something to be done to the instances of `users`.
+    #[must_use]
+    pub const fn new(kind: TaskKind, users: Vec<UserId>) -> Self {
+        Self { kind, users, to: None }
+    }
+
+    /// `user` is to become `to`.
+    #[must_use]
+    pub fn relocation(user: UserId, to: UserId) -> Self {
+        Self { kind: TaskKind::Move, users: vec![user], to: Some(to) }
+    }
+
     /// Most names that the line about a task holds.
     const NAMED: usize = 3;
 
@@ -133,7 +151,10 @@ impl Task {
             self.users.iter().take(Self::NAMED).map(ToString::to_string).collect();
         let text = if named.is_empty() { "proxy".to_owned() } else { named.join(", ") };
         match self.users.len().saturating_sub(Self::NAMED) {
-            0 => text,
+            0 => match &self.to {
+                Some(to) => format!("{text} to {to}"),
+                None => text,
+            },
             rest => format!("{text} and {rest} more"),
         }
     }
@@ -307,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_task_names_a_few_and_counts_the_rest() {
-        let subject = |count| Task { kind: TaskKind::Stop, users: users(count) }.subject();
+        let subject = |count| Task::new(TaskKind::Stop, users(count)).subject();
         assert_eq!(subject(0), "proxy");
         assert_eq!(subject(3), "a/u0, a/u1, a/u2");
         assert_eq!(subject(5), "a/u0, a/u1, a/u2 and 2 more");

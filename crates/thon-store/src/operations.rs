@@ -28,6 +28,7 @@ row! {
         ended_at: Option<i64>,
         results: String,
         problem: Option<String>,
+        target: Option<String>,
     }
 }
 
@@ -35,10 +36,12 @@ impl Row {
     fn read(self) -> Result<Operation, String> {
         let users: Vec<UserId> = json(&self.users)?;
         let results: Vec<UserResult> = json(&self.results)?;
+        let to = self.target.map(|to| to.parse()).transpose();
+        let to = to.map_err(|error: thon_core::name::NameError| error.to_string())?;
         let state = OperationState::ALL.into_iter().find(|state| state.as_str() == self.state);
         Ok(Operation {
             id: OperationId(u64::try_from(self.id).unwrap_or_default()),
-            task: Task { kind: self.kind.parse()?, users },
+            task: Task { kind: self.kind.parse()?, users, to },
             actor: self.actor,
             state: state.ok_or("a state of an operation that isn't known")?,
             created_at: time(self.created_at),
@@ -91,9 +94,10 @@ impl OperationStore for SqliteStore {
         let _turn = self.writing.lock().await;
         let tried = format!("queueing operation {}", task.kind);
         let said = |error: sqlx::Error| self.failure(&tried, &error);
-        let sql = "INSERT INTO operations (kind, users, actor, state, created_at) \
-                   VALUES (?, ?, ?, 'queued', ?) RETURNING *";
+        let sql = "INSERT INTO operations (kind, users, target, actor, state, created_at) \
+                   VALUES (?, ?, ?, ?, 'queued', ?) RETURNING *";
         let query = sqlx::query_as(sql).bind(task.kind.as_str()).bind(text(&task.users));
+        let query = query.bind(task.to.as_ref().map(ToString::to_string));
         let query = query.bind(actor.to_string()).bind(millis(self.clock.now()));
         let row = query.fetch_optional(&self.pool).await.map_err(said)?;
         self.one(row, &tried)

@@ -20,7 +20,8 @@ use thon_core::state::{
     StateStore, UserQuery, UserRecord,
 };
 
-use crate::open::{SqliteStore, time};
+use crate::apply::{Entry, write_audit};
+use crate::open::{SqliteStore, millis, time};
 
 /// A row whose columns are called like its fields.
 macro_rules! row {
@@ -322,6 +323,21 @@ impl StateStore for SqliteStore {
         // Every change leaves a line there.
         let query = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM audit");
         Ok(unsigned(query.fetch_one(&self.pool).await.map_err(said)?))
+    }
+
+    async fn note(
+        &self,
+        actor: &Actor,
+        action: &str,
+        subject: &str,
+        result: &str,
+    ) -> Result<(), Failure> {
+        let _turn = self.writing.lock().await;
+        let said = |error| self.failure("writing into the audit log", &error);
+        let (at, actor) = (millis(self.clock.now()), actor.to_string());
+        let entry = Entry { at, actor: &actor, action, subject, result };
+        let mut connection = self.pool.acquire().await.map_err(said)?;
+        write_audit(&mut connection, &entry).await.map_err(said)
     }
 
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure> {

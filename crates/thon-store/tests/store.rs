@@ -216,6 +216,7 @@ fn release(version: u32) -> String {
         include_str!("../migrations/4_operations.sql"),
         include_str!("../migrations/5_access.sql"),
         include_str!("../migrations/6_sessions.sql"),
+        include_str!("../migrations/7_target.sql"),
     ];
     let data = [
         include_str!("data/v1.sql"),
@@ -224,6 +225,7 @@ fn release(version: u32) -> String {
         include_str!("data/v4.sql"),
         include_str!("data/v5.sql"),
         include_str!("data/v6.sql"),
+        include_str!("data/v7.sql"),
     ];
     assert_eq!(migrations.len(), LATEST as usize, "a new version needs data of its own here");
     let mut sql = String::new();

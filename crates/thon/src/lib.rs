@@ -52,4 +52,4 @@ pub use system::{
     Argon2Hasher, OsEntropy, OwnAddress, Reach, SystemClock, cores, extra_ca_bundle, find_program,
     has_systemd, own_address, reach,
 };
-pub use workspaces::{Exported, Import, Imported, Removed, WorkspaceView};
+pub use workspaces::{Download, Exported, Import, Imported, Relocated, Removed, WorkspaceView};

@@ -54,7 +54,7 @@ pub struct Node {
     pub(crate) docker: Arc<DockerRuntime>,
     pub(crate) proxy: Arc<NginxProxy>,
     pub(crate) certificates: Arc<Tls>,
-    keeper: DockerWorkspaces,
+    keeper: Arc<DockerWorkspaces>,
     orchestrator: Orchestrator,
     pub(crate) names: CertificateNames,
 }
@@ -83,6 +83,7 @@ impl Node {
         );
         let image = config.sandbox.image.clone();
         let keeper = DockerWorkspaces::new(docker.clone(), image, workspace_mode(&config)?);
+        let keeper = Arc::new(keeper);
         let public = public_host(&config);
         let names = CertificateNames::for_node(&public, config.external_ip);
         let everyone: Vec<UserId> = config.groups.users().map(|(user, _)| user).collect();
@@ -121,8 +122,13 @@ impl Node {
     }
 
     /// What keeps workspaces.
-    pub(crate) const fn keeper(&self) -> &DockerWorkspaces {
+    pub(crate) fn keeper(&self) -> &DockerWorkspaces {
         &self.keeper
+    }
+
+    /// What keeps workspaces, for tasks of their own.
+    pub(crate) fn keeper_shared(&self) -> Arc<DockerWorkspaces> {
+        Arc::clone(&self.keeper)
     }
 
     /// The workspace that the configuration gives a user.

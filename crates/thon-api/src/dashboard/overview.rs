@@ -69,7 +69,7 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
         findings: checkup
             .iter()
             .flat_map(|checkup| &checkup.findings)
-            .filter(|finding| finding.severity >= Severity::Warning)
+            .filter(|finding| matches!(finding.severity, Severity::Problem | Severity::Warning))
             .map(found)
             .collect(),
         log: log

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, HtmlEscape, UndefinedBehavior};
 use serde::Serialize;
 use thon::core::archive::readable;
 
@@ -33,6 +33,7 @@ static TEMPLATES: LazyLock<Result<Environment<'static>, String>> = LazyLock::new
         1 => format!("1 {word}"),
         many => format!("{many} {word}s"),
     });
+    environment.add_filter("code", |text: &str| Value::from_safe_string(in_code(text)));
     let all = templates!(
         "base.html",
         "error.html",
@@ -55,6 +56,20 @@ static TEMPLATES: LazyLock<Result<Environment<'static>, String>> = LazyLock::new
     }
     Ok(environment)
 });
+
+/// Text in which what stands between two backticks is shown as code.
+fn in_code(text: &str) -> String {
+    let mut html = String::new();
+    for (number, part) in text.split('`').enumerate() {
+        let part = HtmlEscape(part);
+        if number % 2 == 1 {
+            html += &format!("<code>{part}</code>");
+        } else {
+            html += &part.to_string();
+        }
+    }
+    html
+}
 
 /// The page that the template `name` makes of `context`.
 pub(super) fn page(
@@ -79,5 +94,11 @@ mod tests {
     #[test]
     fn every_template_can_be_read() {
         assert_eq!(TEMPLATES.as_ref().err(), None);
+    }
+
+    #[test]
+    fn code_is_marked_and_nothing_else_becomes_markup() {
+        assert_eq!(in_code("run `thon <x>` & wait"), "run <code>thon &lt;x&gt;</code> &amp; wait");
+        assert_eq!(in_code("<b>"), "&lt;b&gt;");
     }
 }

@@ -398,7 +398,7 @@ pub(super) async fn clear_away(
     if users.is_empty() {
         return Ok(None);
     }
-    let operation = app.service.begin(actor, Task { kind: TaskKind::Remove, users }).await?;
+    let operation = app.service.begin(actor, Task::new(TaskKind::Remove, users)).await?;
     Ok(Some(Work::from(&operation)))
 }
 
@@ -482,12 +482,13 @@ struct Target {
     target_group: String,
 }
 
-/// Moves a user to another group. Refused while they have files.
+/// Moves a user to another group. Whoever has files is moved by an operation, which takes them along.
 #[utoipa::path(post, path = "/api/groups/{group}/users/{username}/transfer", tag = "groups", params(
     ("group" = String, Path, description = "The group's name"),
     ("username" = String, Path, description = "The user's name")
 ), request_body = Target, responses(
-    (status = 200, description = "The user", body = Account), WhenChanged
+    (status = 200, description = "The user, who had no files", body = Account),
+    (status = 202, description = "They are being moved", body = Work), WhenChanged
 ), security(("token" = [])))]
 async fn transfer(
     Administrator(who): Administrator,
@@ -497,5 +498,10 @@ async fn transfer(
 ) -> Result<Response, Problem> {
     let user = member(&group, &user)?;
     let to = UserId::new(checked("target_group", &target.target_group)?, user.user.clone());
+    let site = app.service.site().await?;
+    site.editor().move_user(&user, &to)?;
+    if site.node().files(&user).await? != thon::Files::None {
+        return super::operations::accept_task(&app, &who, Task::relocation(user, to)).await;
+    }
     super::users::move_to(&app, &who.actor, &user, &to).await
 }

@@ -30,14 +30,19 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
-/// Asks for `task` and answers where it is watched.
+/// Asks for something to be done to the instances of `users`.
 pub(super) async fn accept(
     app: &App,
     who: &Who,
     kind: TaskKind,
     users: Vec<UserId>,
 ) -> Result<Response, Problem> {
-    let operation = app.service.begin(&who.actor, Task { kind, users }).await?;
+    accept_task(app, who, Task::new(kind, users)).await
+}
+
+/// Asks for `task` and answers where it is watched.
+pub(super) async fn accept_task(app: &App, who: &Who, task: Task) -> Result<Response, Problem> {
+    let operation = app.service.begin(&who.actor, task).await?;
     let mut headers = HeaderMap::new();
     let place = format!("/api/operations/{}", operation.id);
     if let Ok(place) = HeaderValue::from_str(&place) {

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 use thon::core::name::{UserId, Username};
-use thon::core::operation::TaskKind;
+use thon::core::operation::{Task, TaskKind};
 use thon::core::roster::User;
 use thon::core::state::Actor;
 use thon::{Files, Site};
@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::groups::{checked, clear_away, etag, still};
-use super::operations::accept;
+use super::operations::{accept, accept_task};
 use super::view::{Deleted, State as Shown, Work, source, timestamp};
 use crate::app::App;
 use crate::guard::{Administrator, Operator, Reader};
@@ -29,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(show, patch, replace, remove))
+        .routes(routes!(relocate))
         .routes(routes!(launch))
         .routes(routes!(stop))
 }
@@ -324,7 +325,7 @@ pub(super) async fn renamed(site: &Site, user: &UserId) -> Result<(), Problem> {
         files => {
             let detail = format!("{user} has {files}, which a new name would leave behind");
             Err(Problem::new(Code::Conflict, detail)
-                .hint("`thon workspace export` and `import` take files along"))
+                .hint("`POST /api/users/{id}/move` takes files along"))
         }
     }
 }
@@ -371,6 +372,37 @@ pub(super) async fn drop_out(
     app.service.apply(actor, &changes).await?;
     let operation = clear_away(app, actor, vec![user.clone()]).await?;
     Ok(Json(Deleted { status: "deleted", id: user.key(), operation }))
+}
+
+/// Who a user is to become.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Destination {
+    /// Their group from then on; without it the present one.
+    #[serde(default)]
+    group: Option<String>,
+    /// Their name from then on; without it the present one.
+    #[serde(default)]
+    username: Option<String>,
+}
+
+/// Gives a user another group, another name, or both, and takes their files, ports and password
+/// along. The sandbox is made anew where it was running.
+#[utoipa::path(post, path = "/api/users/{id}/move", tag = "users", params(
+    ("id" = String, Path, description = "`<group>_<user>`")
+), request_body = Destination, responses(
+    (status = 202, description = "They are being moved", body = Work), WhenChanged
+), security(("token" = [])))]
+async fn relocate(
+    Administrator(who): Administrator,
+    State(app): State<App>,
+    InPath(id): InPath<String>,
+    Body(to): Body<Destination>,
+) -> Result<Response, Problem> {
+    let user = user(&id)?;
+    let group = to.group.map_or(Ok(user.group.clone()), |group| checked("group", &group))?;
+    let name = to.username.map_or(Ok(user.user.clone()), |name| checked("username", &name))?;
+    accept_task(&app, &who, Task::relocation(user, UserId::new(group, name))).await
 }
 
 /// Launches the instance of a user.

@@ -235,6 +235,8 @@ pub(crate) enum Kind {
     Recreate,
     /// Write the proxy's routes anew.
     SyncProxy,
+    /// Give a user another name or group; their files move along.
+    Move,
 }
 
 /// How far an operation is.
@@ -262,6 +264,8 @@ pub(crate) struct Work {
     task: Kind,
     /// To whose instances.
     instance_ids: Vec<String>,
+    /// Who the user becomes, where one is moved.
+    target_id: Option<String>,
     /// Who asked for it.
     actor: String,
     /// How far it is.
@@ -296,8 +300,10 @@ impl From<&Operation> for Work {
                 TaskKind::Restart => Kind::Restart,
                 TaskKind::Recreate => Kind::Recreate,
                 TaskKind::SyncProxy => Kind::SyncProxy,
+                TaskKind::Move => Kind::Move,
             },
             instance_ids: operation.task.users.iter().map(UserId::key).collect(),
+            target_id: operation.task.to.as_ref().map(UserId::key),
             actor: operation.actor.clone(),
             state: match operation.state {
                 OperationState::Queued => Progress::Queued,

@@ -5,20 +5,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use thon::WorkspaceView;
+use tokio_stream::wrappers::ReceiverStream;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::view::timestamp;
 use crate::app::App;
-use crate::guard::Reader;
-use crate::input::Params;
-use crate::problem::{Problem, WhenRead};
+use crate::guard::{Administrator, Reader};
+use crate::input::{InPath, Params, user};
+use crate::problem::{Problem, WhenChanged, WhenRead};
 
 pub(super) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(archive)).routes(routes!(remove))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -84,4 +87,55 @@ async fn list(
     let found = site.node().workspaces(|_| sizes).await?;
     let workspaces = found.into_iter().map(|view| Place::new(view, sizes));
     Ok(Json(Places { workspaces: workspaces.collect() }))
+}
+
+/// Everything in a user's workspace as a compressed tar archive (`.tar.zst`). Whoever works in it
+/// goes on.
+#[utoipa::path(get, path = "/api/workspaces/{id}/archive", tag = "workspaces", params(
+    ("id" = String, Path, description = "`<group>_<user>`")
+), responses(
+    (status = 200, description = "The archive", body = String, content_type = "application/zstd"),
+    WhenRead
+), security(("token" = [])))]
+async fn archive(
+    _: Administrator,
+    State(app): State<App>,
+    InPath(id): InPath<String>,
+) -> Result<Response, Problem> {
+    let user = user(&id)?;
+    let site = app.service.site().await?;
+    let download = site.node().download_workspace(&user).await?;
+    let name = format!("attachment; filename=\"{}\"", download.name);
+    let body = axum::body::Body::from_stream(ReceiverStream::new(download.pieces));
+    let headers =
+        [(header::CONTENT_TYPE, "application/zstd"), (header::CONTENT_DISPOSITION, &name)];
+    Ok((headers, body).into_response())
+}
+
+/// What was deleted.
+#[derive(Debug, Serialize, ToSchema)]
+struct Gone {
+    /// `deleted`.
+    status: &'static str,
+    /// Whose workspace it was.
+    id: String,
+    /// Where it was.
+    workspace: String,
+}
+
+/// Deletes a user's workspace with every file in it, for good, and the stopped sandbox that holds on
+/// to it. Refused while the sandbox runs.
+#[utoipa::path(delete, path = "/api/workspaces/{id}", tag = "workspaces", params(
+    ("id" = String, Path, description = "`<group>_<user>`")
+), responses(
+    (status = 200, description = "It is deleted", body = Gone), WhenChanged
+), security(("token" = [])))]
+async fn remove(
+    Administrator(who): Administrator,
+    State(app): State<App>,
+    InPath(id): InPath<String>,
+) -> Result<Json<Gone>, Problem> {
+    let removed = app.service.remove_workspace(&who.actor, &user(&id)?).await?;
+    let removed = removed.ok_or_else(|| Problem::missing(format!("workspace of {id}")))?;
+    Ok(Json(Gone { status: "deleted", id, workspace: removed.workspace.to_string() }))
 }

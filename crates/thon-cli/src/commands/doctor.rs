@@ -43,6 +43,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     let loaded = context.load()?;
     let mut config = loaded.config;
     context.add_stored(&mut config);
+    context.add_settings(&mut config);
     config.add_demo();
     let users = config.groups.user_count();
     let node = Node::from_config(config, context.home()?)?;

@@ -241,8 +241,30 @@ async fn move_user(user: &UserId, to: &UserId, context: &Context) -> Outcome {
     let _lock = node.lock()?;
     let desk = Desk::open(context).await?;
     let changes = desk.editor().move_user(user, to)?;
-    without_files(&node, user).await?;
-    desk.apply(&changes, &format!("{user} is {to} from now on"), context).await
+    if node.files(user).await? == Files::None {
+        return desk.apply(&changes, &format!("{user} is {to} from now on"), context).await;
+    }
+    let question = format!(
+        "Move {user} to {to}? Their sandbox is removed: terminals end, and what is outside the \
+         workspace is lost. Files move along."
+    );
+    if !prompt::confirm(context, &question, false)? {
+        return Err(CommandFailure::input("nobody was moved"));
+    }
+    let commit = async || desk.state.apply(&changes).await;
+    let moved = node.relocate(user, to, commit).await;
+    desk.state.close().await;
+    let moved = moved?;
+    if let Some(failure) = &moved.left_behind {
+        context.output.warn(&failure.to_string());
+    }
+    if context.output.json() {
+        context.output.value(&said(&changes));
+    } else {
+        let did = format!("{user} is {to} from now on, files included");
+        context.output.note(&format!("{did}; `thon run` launches them"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Refuses to rename someone whose files would stay under the old name.
@@ -250,8 +272,8 @@ async fn without_files(node: &Node, user: &UserId) -> Result<(), CommandFailure>
     match node.files(user).await? {
         Files::None => Ok(()),
         files => Err(CommandFailure::input(format!(
-            "user {user} has {files}, which a new name would leave behind; keep the name, or add a \
-             second user and copy the files over"
+            "user {user} has {files}, which a new name of the group would leave behind; keep the \
+             name, or move each user with `thon user move`, which takes files along"
         ))),
     }
 }

@@ -33,7 +33,7 @@ pub use diff::{Difference, Missing, difference};
 pub use edit::{EditError, Editor};
 pub use people::{Column, ColumnNames, People, Sheet, people};
 pub use reconcile::{Known, Seen, facts, known, learn};
-pub use setting::{Setting, SettingKey};
+pub use setting::{Setting, SettingKey, complete};
 pub use wanted::{Source, Wanted, groups_file, wanted};
 
 use crate::adapter::Failure;
@@ -264,6 +264,16 @@ pub trait StateStore: Send + Sync {
     /// A number that is another one after every change of the roster, the settings or the
     /// configuration files, whichever process made it.
     async fn generation(&self) -> Result<u64, Failure>;
+
+    /// Writes into the audit log what was done to something that isn't in the store: `delete
+    /// workspace` to `alpha/ada`, and what came of it.
+    async fn note(
+        &self,
+        actor: &Actor,
+        action: &str,
+        subject: &str,
+        result: &str,
+    ) -> Result<(), Failure>;
 
     /// The last `limit` lines of the audit log, the latest first.
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure>;

@@ -3,12 +3,14 @@
 //! For: a fixed list of keys with what each may hold; which of them are secret.
 //! Not for: thon.yaml's keys, see [`crate::config`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::Serialize;
 
+use crate::config::Config;
 use crate::name::quoted;
 use crate::secret::Secret;
 
@@ -163,6 +165,19 @@ impl Setting {
     }
 }
 
+/// Completes what thon.yaml leaves open with what is stored: the file's word counts where it says
+/// something.
+pub fn complete(config: &mut Config, settings: &BTreeMap<SettingKey, Setting>) {
+    let value = |key: SettingKey| settings.get(&key).map(Setting::reveal);
+    if config.external_ip.is_none() {
+        // Checked before it was stored.
+        config.external_ip = value(SettingKey::ExternalIp).and_then(|text| text.parse().ok());
+    }
+    if config.nginx.domain.is_none() {
+        config.nginx.domain = value(SettingKey::NginxDomain).and_then(|text| text.parse().ok());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +200,22 @@ mod tests {
             assert_eq!(key.as_str().parse(), Ok(key));
         }
         assert!("config_groups_yaml".parse::<SettingKey>().unwrap_err().contains("external_ip"));
+    }
+
+    #[test]
+    fn what_thon_yaml_leaves_open_is_completed_and_what_it_says_counts() {
+        let stored = |key, text| (key, Setting::new(key, text).unwrap());
+        let settings = BTreeMap::from([
+            stored(SettingKey::ExternalIp, "203.0.113.7"),
+            stored(SettingKey::NginxDomain, "hack.example.org"),
+        ]);
+        let read = |text| {
+            let mut config = Config::parse(text, "thon.yaml").unwrap().config;
+            complete(&mut config, &settings);
+            (config.external_ip.unwrap().to_string(), config.nginx.domain.unwrap().to_string())
+        };
+        assert_eq!(read("{}"), ("203.0.113.7".to_owned(), "hack.example.org".to_owned()));
+        let said = read("{external_ip: 192.0.2.1, nginx: {domain: other.example.org}}");
+        assert_eq!(said, ("192.0.2.1".to_owned(), "other.example.org".to_owned()));
     }
 }

@@ -13,7 +13,7 @@ use crate::adapter::Failure;
 use crate::state::{Actor, AuditEntry};
 
 impl MemoryState {
-    pub(super) fn note(&self, actor: &Actor, action: &str, name: &str, result: &str) {
+    pub(super) fn write_down(&self, actor: &Actor, action: &str, name: &str, result: &str) {
         let at = self.clock.now();
         self.tables().audit.push(AuditEntry {
             at,
@@ -52,7 +52,7 @@ impl AccessStore for MemoryState {
             };
             tables.tokens.push((token.hash.clone(), added));
         }
-        self.note(actor, "add token", &token.name, "done");
+        self.write_down(actor, "add token", &token.name, "done");
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl AccessStore for MemoryState {
                 return Err(token_missing(name));
             }
         }
-        self.note(actor, "revoke token", name, "done");
+        self.write_down(actor, "revoke token", name, "done");
         Ok(())
     }
 

@@ -28,13 +28,13 @@ impl SessionStore for MemoryState {
             tables.password = Some(StoredPassword { hash: hash.clone(), set_at });
             std::mem::take(&mut tables.sessions).len() as u64
         };
-        self.note(actor, "set password", "dashboard", "done");
+        self.write_down(actor, "set password", "dashboard", "done");
         Ok(ended)
     }
 
     async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure> {
         self.faults.check("wrong_password", "").await?;
-        self.note(actor, "log in", "dashboard", "wrong password");
+        self.write_down(actor, "log in", "dashboard", "wrong password");
         Ok(())
     }
 
@@ -60,7 +60,7 @@ impl SessionStore for MemoryState {
             tables.sessions.push((session.hash.clone(), begun.clone()));
             begun
         };
-        self.note(actor, "log in", &format!("session {}", begun.number), "done");
+        self.write_down(actor, "log in", &format!("session {}", begun.number), "done");
         Ok(begun)
     }
 
@@ -90,7 +90,7 @@ impl SessionStore for MemoryState {
             tables.sessions.len() < before
         };
         if ended {
-            self.note(actor, "log out", &format!("session {number}"), "done");
+            self.write_down(actor, "log out", &format!("session {number}"), "done");
         }
         Ok(ended)
     }
@@ -104,7 +104,7 @@ impl SessionStore for MemoryState {
         self.faults.check("end_sessions", "").await?;
         let ended = std::mem::take(&mut self.tables().sessions).len() as u64;
         if ended > 0 {
-            self.note(actor, "end sessions", "dashboard", "done");
+            self.write_down(actor, "end sessions", "dashboard", "done");
         }
         Ok(ended)
     }

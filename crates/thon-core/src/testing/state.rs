@@ -365,6 +365,18 @@ impl StateStore for MemoryState {
         Ok(self.tables().audit.len() as u64)
     }
 
+    async fn note(
+        &self,
+        actor: &Actor,
+        action: &str,
+        subject: &str,
+        result: &str,
+    ) -> Result<(), Failure> {
+        self.faults.check("note", subject).await?;
+        self.write_down(actor, action, subject, result);
+        Ok(())
+    }
+
     async fn audit(&self, limit: u32) -> Result<Vec<AuditEntry>, Failure> {
         self.faults.check("audit", "").await?;
         Ok(self.tables().audit.iter().rev().take(limit as usize).cloned().collect())

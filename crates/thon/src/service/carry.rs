@@ -9,8 +9,9 @@ use std::time::Duration;
 use thon_core::adapter::{Failure, FailureKind};
 use thon_core::lifecycle::Change;
 use thon_core::name::UserId;
-use thon_core::operation::{Outcome, Task, TaskKind, UserResult};
+use thon_core::operation::{Operation, Outcome, Task, TaskKind, UserResult};
 use thon_core::orchestrator::{RunRequest, UserFailure};
+use thon_core::state::Actor;
 use tokio::time::Instant;
 
 use super::{Service, Site};
@@ -26,12 +27,18 @@ const PATIENCE: Duration = Duration::from_mins(30);
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Service {
-    pub(super) async fn carry_out(&self, task: &Task) -> Outcome {
+    pub(super) async fn carry_out(&self, operation: &Operation) -> Outcome {
+        let task = &operation.task;
         let done = async {
             let _lock = self.wait_for_lock().await?;
             // Read under the lock: what is wanted now, not when it was asked for.
             let site = self.site().await?;
-            carry(task, &site).await
+            match (&task.to, task.users.as_slice()) {
+                (Some(to), [user]) => {
+                    self.relocate(&Actor::new(&operation.actor), user, to, &site).await
+                }
+                _ => carry(task, &site).await,
+            }
         };
         done.await.unwrap_or_else(Outcome::failed)
     }
@@ -46,6 +53,39 @@ impl Service {
                 other => return other,
             }
         }
+    }
+}
+
+impl Service {
+    /// Moves somebody with their files, and launches them anew where they were at work.
+    async fn relocate(
+        &self,
+        actor: &Actor,
+        user: &UserId,
+        to: &UserId,
+        site: &Site,
+    ) -> Result<Outcome, Error> {
+        let changes = site.editor().move_user(user, to)?;
+        let commit = async || self.apply(actor, &changes).await;
+        let moved = site.node().relocate(user, to, commit).await?;
+        let detail = moved.left_behind.map(|failure| failure.to_string());
+        let mut outcome = Outcome {
+            results: vec![UserResult { user: user.clone(), ok: true, detail }],
+            problem: None,
+        };
+        let site = self.site().await?;
+        if moved.was_at_work {
+            let selected = vec![to.clone()];
+            let request = RunRequest { roster: site.everyone(), selected, ..RunRequest::default() };
+            let report = site.node().run(&request).await?;
+            let failed = report.failures.iter().find(|failed| failed.user == *to);
+            outcome.problem = failed
+                .map(|failed| format!("they are moved, and not running: {}", failed.failure))
+                .or_else(|| report.proxy_failure.map(|failure| failure.to_string()));
+        } else {
+            outcome.problem = sync(site.node(), true).await.err().map(|error| error.to_string());
+        }
+        Ok(outcome)
     }
 }
 
@@ -82,6 +122,8 @@ async fn carry(task: &Task, site: &Site) -> Result<Outcome, Error> {
         TaskKind::Resume => change(Change::Resume, task, node).await,
         TaskKind::Restart => change(Change::Restart, task, node).await,
         TaskKind::SyncProxy => sync(node, false).await,
+        // It names somebody who they become, and is done above.
+        TaskKind::Move => Err(Error::input("users of move: allowed is one, with whom they become")),
     }
 }
 

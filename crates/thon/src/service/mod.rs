@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex};
 
 use thon_core::adapter::{Failure, FailureKind};
 use thon_core::event::{Event, EventStream};
+use thon_core::name::UserId;
 use thon_core::sandbox::SandboxId;
 use thon_core::state::{Actor, Change, Known, known};
 use tokio::sync::{Notify, watch};
@@ -33,6 +34,7 @@ use crate::error::Error;
 use crate::home::Home;
 use crate::state::State;
 use crate::system::SystemClock;
+use crate::workspaces::Removed;
 use crate::{file, held};
 
 /// A node that is served. Clones are the same one.
@@ -140,6 +142,31 @@ impl Service {
             self.inner.look.notify_one();
         }
         Ok(())
+    }
+
+    /// Deletes a user's workspace for good, in the name of `actor`; nothing if there is none where the
+    /// configuration looks for it.
+    pub async fn remove_workspace(
+        &self,
+        actor: &Actor,
+        user: &UserId,
+    ) -> Result<Option<Removed>, Error> {
+        let site = self.site().await?;
+        let _lock = site.node().lock()?;
+        let found = site.node().workspaces(|_| false).await?;
+        let theirs = found.into_iter().filter(|view| view.configured && view.user == *user);
+        let theirs: Vec<_> = theirs.collect();
+        let (removed, failures) = site.node().remove_workspaces(&theirs).await?;
+        let result = failures.first().map_or("done".to_owned(), |f| f.failure.to_string());
+        if !theirs.is_empty() {
+            let store = self.inner.state.store();
+            store.note(actor, "delete workspace", &user.to_string(), &result).await?;
+            self.inner.look.notify_one();
+        }
+        match failures.into_iter().next() {
+            Some(failed) => Err(failed.failure.into()),
+            None => Ok(removed.into_iter().next()),
+        }
     }
 
     /// Writes everything into the database and lets go of it.

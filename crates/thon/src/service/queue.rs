@@ -53,6 +53,13 @@ impl Service {
             let allowed = if about_nobody { "none" } else { "at least one" };
             return Err(Error::input(format!("users of {}: allowed is {allowed}", task.kind)));
         }
+        if (task.kind == TaskKind::Move) != task.to.is_some() {
+            return Err(Error::input(format!("whom {} leads to: one for `move` alone", task.kind)));
+        }
+        if let (Some(to), [user]) = (&task.to, task.users.as_slice()) {
+            site.editor().move_user(user, to)?;
+            return Ok(());
+        }
         let wanted: BTreeSet<UserId> = site.everyone().into_iter().collect();
         let room = self.room();
         // Whoever left the roster may still have a sandbox; a new one is made for nobody else.
@@ -98,7 +105,7 @@ impl Service {
             let Some(next) = store.unfinished().await?.into_iter().next() else { return Ok(()) };
             let running = store.start(next.id).await?;
             self.say(&running);
-            let outcome = self.carry_out(&running.task).await;
+            let outcome = self.carry_out(&running).await;
             self.look().await;
             let ended = store.finish(running.id, outcome.state(), &outcome).await?;
             self.say(&ended);

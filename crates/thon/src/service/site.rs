@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use thon_core::config::{Config, Severity};
 use thon_core::name::UserId;
 use thon_core::roster::Roster;
-use thon_core::state::{Editor, Snapshot, Wanted, wanted};
+use thon_core::state::{Editor, Snapshot, Wanted, complete, wanted};
 
 use super::Service;
 use crate::error::Error;
@@ -123,6 +123,7 @@ impl Service {
         let mut wanted = wanted(&file.config.groups, &stored.roster());
         let mut config = Config { groups: wanted.roster.clone(), ..file.config.clone() };
         config.add_demo();
+        complete(&mut config, &inner.state.store().settings().await?);
         wanted.declare(&config.groups);
         let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
         let site = Arc::new(Site { stored, wanted, file, node, key });

@@ -24,7 +24,7 @@ use crate::node::Node;
 /// How often a workspace is read that changes under the reader's hands.
 const ATTEMPTS: usize = 3;
 /// zstd's own usual level: as fast as the engine sends.
-const LEVEL: i32 = 3;
+pub(super) const LEVEL: i32 = 3;
 
 /// A workspace that was taken out.
 #[derive(Debug, Clone, PartialEq, Eq)]

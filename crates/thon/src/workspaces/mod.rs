@@ -3,10 +3,12 @@
 //! For: archives that any `tar` reads and that any `tar` may have made, whoever they come from.
 //! Not for: making a user's workspace; a run does that.
 
+mod download;
 mod export;
 mod files;
 mod import;
 mod recode;
+mod relocate;
 mod remove;
 
 use std::sync::Arc;
@@ -22,8 +24,10 @@ use thon_core::workspace::Workspace;
 use crate::error::Error;
 use crate::node::Node;
 
+pub use download::Download;
 pub use export::Exported;
 pub use import::{Import, Imported};
+pub use relocate::Relocated;
 pub use remove::Removed;
 
 /// A workspace with everything that somebody may want to know before it is touched.

@@ -27,6 +27,9 @@ const PIECE: usize = 128 << 10;
 pub(super) enum Direction {
     /// Out of a workspace: owners and modes stay; what is no file, folder or link is left out.
     Out,
+    /// From one workspace into another of this node: as out of one, without the workspace itself,
+    /// which has an owner and a mode already.
+    Across,
     /// Into one: everything belongs to the sandbox's user, nothing runs as its owner, and what is
     /// no file, folder or link is refused.
     In,
@@ -120,7 +123,7 @@ fn pass<R: Read, W: Write>(
         EntryType::Char | EntryType::Block => EntryKind::Other("a device"),
         _ => EntryKind::Other("of a kind that THON doesn't know"),
     };
-    if direction == Direction::Out && matches!(kind, EntryKind::Other(_)) {
+    if direction != Direction::In && matches!(kind, EntryKind::Other(_)) {
         tally.left_out += 1;
         return Ok(());
     }
@@ -128,10 +131,10 @@ fn pass<R: Read, W: Write>(
     let mut header = header(&said, direction, &kind);
     if admitted.path.is_empty() {
         // The workspace itself: it has an owner and a mode already.
-        return if direction == Direction::In {
-            Ok(())
-        } else {
+        return if direction == Direction::Out {
             target.append_data(&mut header, "./", io::empty()).map_err(Stopped::Target)
+        } else {
+            Ok(())
         };
     }
     tally.entries += 1;
@@ -177,11 +180,13 @@ fn header(said: &Header, direction: Direction, kind: &EntryKind<'_>) -> Header {
     let is_folder = *kind == EntryKind::Folder;
     let mode = said.mode().unwrap_or(if is_folder { 0o755 } else { 0o644 });
     let (uid, gid) = match direction {
-        Direction::Out => (said.uid().unwrap_or_default(), said.gid().unwrap_or_default()),
+        Direction::Out | Direction::Across => {
+            (said.uid().unwrap_or_default(), said.gid().unwrap_or_default())
+        }
         Direction::In => (USER_ID.into(), USER_ID.into()),
     };
     header.set_mode(match direction {
-        Direction::Out => mode & 0o7777,
+        Direction::Out | Direction::Across => mode & 0o7777,
         Direction::In if is_folder => mode & 0o1777,
         Direction::In => mode & 0o777,
     });

@@ -24,8 +24,9 @@ pub async fn operations<S: OperationStore + StateStore>(store: &S) {
         Ok(user) => user,
         Err(error) => panic!("{error}"),
     };
-    let task = Task { kind: TaskKind::Restart, users: vec![ada] };
-    let proxy = Task { kind: TaskKind::SyncProxy, users: Vec::new() };
+    let task =
+        Task::relocation(ada.clone(), UserId::new(ada.group.clone(), "eve".parse().unwrap()));
+    let proxy = Task::new(TaskKind::SyncProxy, Vec::new());
     let first = ok(store.queue(&actor, &task).await);
     assert_eq!((first.state, first.actor.as_str()), (OperationState::Queued, "test"));
     assert_eq!((&first.task, first.started_at, first.ended_at), (&task, None, None));
