@@ -67,11 +67,11 @@ async function call(method, path, body, match) {
 
 const words = (problem) => [problem.detail ?? "It failed.", problem.hint].filter(Boolean).join(" – ");
 
-// Operations whose end is told to whoever asked for them here.
+// Operations whose end is told to whoever asked for them here, and where to go then.
 const asked = new Map();
 
-function follow(operation, what) {
-  asked.set(operation.id, what);
+function follow(operation, what, then) {
+  asked.set(operation.id, { what, then });
   toast(`${what} …`);
 }
 
@@ -150,9 +150,11 @@ async function send(element, body, values = {}) {
   const { status, value } = await call(method, path, body, element.dataset.match);
   const done = element.dataset.done && filled(element.dataset.done, values);
   const operation = status === 202 && value.id ? value : value.operation;
-  if (operation) follow(operation, done ?? title(operation));
+  const then = element.dataset.then && filled(element.dataset.then, values);
+  if (operation) follow(operation, done ?? title(operation), then);
   else if (done) toast(done);
-  if (element.dataset.then) { location.assign(filled(element.dataset.then, values)); return; }
+  // What an operation leads to is there when it is over.
+  if (then && status !== 202) { location.assign(then); return; }
   if (element.dataset.reload !== undefined) { location.reload(); return; }
   refresh();
 }
@@ -420,10 +422,12 @@ function listen() {
   stream.addEventListener("warning", (event) => toast(JSON.parse(event.data).text, true));
   stream.addEventListener("operation_changed", (event) => {
     const { operation, state, result } = JSON.parse(event.data);
-    const what = asked.get(operation);
-    if (what && !["queued", "running"].includes(state)) {
+    const one = asked.get(operation);
+    if (one && !["queued", "running"].includes(state)) {
       asked.delete(operation);
-      toast(state === "succeeded" ? `${what}: done` : `${what}: ${result ?? state}`, state !== "succeeded");
+      const done = state === "succeeded";
+      toast(done ? `${one.what}: done` : `${one.what}: ${result ?? state}`, !done);
+      if (done && one.then) { location.assign(one.then); return; }
     }
     refresh();
   });

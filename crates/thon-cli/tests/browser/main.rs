@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod chromium;
+mod dashboard;
+mod desk;
 mod machine;
 mod origins;
 #[path = "../support/mod.rs"]

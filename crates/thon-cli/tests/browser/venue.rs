@@ -35,6 +35,14 @@ impl Venue {
         (Self { machine, node, root, _turn: turn }, everyone)
     }
 
+    /// A node that nobody has anything on yet, and a machine from which it is reached.
+    pub(crate) async fn without_anybody() -> Self {
+        let turn = TURN.lock().await;
+        let (machine, node) = Machine::and_node("");
+        let root = node.root_certificate();
+        Self { machine, node, root, _turn: turn }
+    }
+
     /// Moves the node, with these groups, to another layout and returns everyone in it.
     pub(crate) fn lay_out(&self, layout: &str, groups: &str) -> Vec<Instance> {
         self.node.write_config(&self.node.laid_out(groups, "bridge", layout));

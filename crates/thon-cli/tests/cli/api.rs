@@ -111,10 +111,9 @@ impl Drop for Served {
 /// A desk with a server on it.
 fn served_desk() -> (Desk, Ports, Served) {
     let (desk, ports) = (Desk::new(), Ports::take());
-    let port = ports.https;
-    let (first, last) = (ports.first, ports.last);
+    let Ports { api: port, web, first, last, .. } = ports;
     let text = format!(
-        "groups: {{alpha: [ada]}}\ndashboard: {{port: {port}}}\n\
+        "groups: {{alpha: [ada]}}\ndashboard: {{port: {port}, web_port: {web}}}\n\
          sandbox: {{host_ports: {first}-{last}}}\n"
     );
     desk.file("thon.yaml", text);
@@ -258,19 +257,7 @@ fn with_tokens_everything_needs_one_and_one_that_reads_changes_nothing() {
 
 /// A stage with a server on it.
 fn serve(stage: &Stage) -> Served {
-    Served::start(stage.command(&["serve"]), stage.ports.last)
-}
-
-fn stage(groups: &str) -> Stage {
-    let stage = Stage::new(groups);
-    // The last of its ports is the server's and no sandbox's.
-    let (first, last) = (stage.ports.first, stage.ports.last);
-    let text = stage.config_text(groups);
-    let range = format!("{first}-{last}");
-    assert!(text.contains(&range), "{text}");
-    let text = text.replace(&range, &format!("{first}-{}", last - 1));
-    stage.write_config(&format!("{text}\ndashboard: {{port: {last}}}\n"));
-    stage
+    Served::start(stage.command(&["serve"]), stage.ports.api)
 }
 
 fn state(served: &Served, id: &str) -> String {
@@ -280,7 +267,7 @@ fn state(served: &Served, id: &str) -> String {
 
 #[test]
 fn instances_are_launched_changed_and_watched_over_the_api() {
-    let stage = stage("alpha: [ada]");
+    let stage = Stage::new("alpha: [ada]");
     let served = serve(&stage);
     served.call("POST", "/api/groups", &json!({"name": "beta"})).expect(201);
     let bob = json!({"group": "beta", "username": "bob"});
@@ -325,7 +312,7 @@ fn instances_are_launched_changed_and_watched_over_the_api() {
 #[test]
 fn a_server_that_is_killed_while_it_launches_leaves_nothing_undone_twice_or_lost() {
     let users: Vec<String> = (0..4).map(|number| format!("u{number}")).collect();
-    let stage = stage(&format!("alpha: [{}]", users.join(", ")));
+    let stage = Stage::new(&format!("alpha: [{}]", users.join(", ")));
     let mut served = serve(&stage);
     let ids: Vec<String> = users.iter().map(|user| format!("alpha_{user}")).collect();
     served.call("POST", "/api/instances/bulk/launch", &json!({"instance_ids": ids})).expect(202);

@@ -170,7 +170,7 @@ fn a_sandbox_reaches_what_the_configuration_opens_and_nothing_else_of_this_machi
         let ports = format!("[{}, {}]", open.port, published[0]);
         // The dashboard's port is played by the service that is shut.
         let text = text.replace("sandbox:\n", &format!("sandbox:\n  host_services: {ports}\n"));
-        format!("dashboard: {{port: {}}}\n{text}", shut.port)
+        text.replace(&format!("port: {}\n", stage.ports.api), &format!("port: {}\n", shut.port))
     });
     let said = stage.run_with(&[]).ok();
     assert!(!said.stderr.contains("can reach"), "{}", said.stderr);

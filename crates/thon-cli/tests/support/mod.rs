@@ -157,12 +157,13 @@ impl Node {
     pub(crate) fn config_text(&self, groups: &str) -> String {
         let groups = if groups.is_empty() { "{}" } else { groups };
         let groups = groups.replace('\n', "\n  ");
-        let Ports { https, http, first, last, .. } = self.ports;
+        let Ports { https, http, api, web, first, last, .. } = self.ports;
         format!(
             "node: {name}\n\
              external_ip: {address}\n\
              sandbox:\n  image: {image}\n  host_ports: {first}-{last}\n  memory: 1g\n\
              nginx:\n  mode: managed\n  https_port: {https}\n  http_port: {http}\n\
+             dashboard:\n  port: {api}\n  web_port: {web}\n\
              groups:\n  {groups}\n",
             name = self.name,
             address = self.address,

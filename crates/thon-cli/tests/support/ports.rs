@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, TcpListener};
 /// Slots lie below 32768, where Linux begins to hand out ports to outgoing connections, and outside
 /// of the ports below 21000 that a node with default settings takes first.
 const FIRST: u16 = 21_000;
-/// The ports of a slot: the one that marks it as taken, two for the proxy, the rest for sandboxes.
+/// The ports of a slot: the one that marks it as taken, two for the proxy, two for the server, the
+/// rest for sandboxes.
 const SIZE: u16 = 20;
 /// How many slots there are, up to port 28999.
 const SLOTS: u16 = 400;
@@ -19,6 +20,10 @@ pub(crate) struct Ports {
     pub(crate) https: u16,
     /// For `nginx.http_port`.
     pub(crate) http: u16,
+    /// For `dashboard.port`.
+    pub(crate) api: u16,
+    /// For `dashboard.web_port`.
+    pub(crate) web: u16,
     /// The first of `sandbox.host_ports`.
     pub(crate) first: u16,
     /// The last of `sandbox.host_ports`.
@@ -49,7 +54,9 @@ impl Ports {
         Some(Self {
             https: mark + 1,
             http: mark + 2,
-            first: mark + 3,
+            api: mark + 3,
+            web: mark + 4,
+            first: mark + 5,
             last: mark + SIZE - 1,
             _mark: listener,
         })
