@@ -80,9 +80,9 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     let before = started(ada.container());
     browser.press_button(row, "Restart").await;
     browser.press_on("#confirm-yes").await;
-    browser.until("another start", async |_| {
-        Ok((started(ada.container()) != before).then_some(()))
-    }).await;
+    browser
+        .until("another start", async |_| Ok((started(ada.container()) != before).then_some(())))
+        .await;
     browser.sees("night-owls_ada", "Running").await;
     browser.press_button("tr[data-key='night-owls_bob']", "Stop").await;
     browser.press_on("#confirm-yes").await;
@@ -95,9 +95,11 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     browser.choose("form[data-call$='/move'] select", "beta").await;
     browser.press_button("form[data-call$='/move']", "Move").await;
     browser.press_on("#confirm-yes").await;
-    browser.until("the page of who she is now", async |driver| {
-        Ok(driver.current_url().await?.path().ends_with("/users/beta_ada").then_some(()))
-    }).await;
+    browser
+        .until("the page of who she is now", async |driver| {
+            Ok(driver.current_url().await?.path().ends_with("/users/beta_ada").then_some(()))
+        })
+        .await;
     browser.element("#instance .badge.running").await;
     let moved = venue.node.instance("beta", "ada");
     assert_eq!(exec(moved.container(), &["cat", "plan.txt"]), "the plan");
@@ -138,10 +140,12 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
     let serving = Serving::start(&venue, "").await;
     let browser = venue.browser().await;
     browser.log_in(&serving).await;
-    browser.until("the doctor's word", async |driver| {
-        let said = driver.find(By::Css("#doctor")).await?.text().await?;
-        Ok((!said.contains("being examined")).then_some(()))
-    }).await;
+    browser
+        .until("the doctor's word", async |driver| {
+            let said = driver.find(By::Css("#doctor")).await?.text().await?;
+            Ok((!said.contains("being examined")).then_some(()))
+        })
+        .await;
     browser.looked_at("overview").await;
     for (path, name) in [
         ("/instances", "instances-many"),
@@ -190,17 +194,21 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
         browser.element(".diff .add").await;
         browser.looked_at("file").await;
         browser.press_button("form.editor", "Store").await;
-        browser.until("the stored one", async |driver| {
-            let shown = driver.find(By::Css("#content")).await?.prop("value").await?;
-            let diff = driver.find_all(By::Css(".diff")).await?;
-            Ok((diff.is_empty() && shown.as_deref() == Some(text)).then_some(()))
-        }).await;
+        browser
+            .until("the stored one", async |driver| {
+                let shown = driver.find(By::Css("#content")).await?.prop("value").await?;
+                let diff = driver.find_all(By::Css(".diff")).await?;
+                Ok((diff.is_empty() && shown.as_deref() == Some(text)).then_some(()))
+            })
+            .await;
     }
     browser.press_button("main", "Restore").await;
-    browser.until("version 1 again", async |driver| {
-        let shown = driver.find(By::Css("#content")).await?.prop("value").await?;
-        Ok((shown.as_deref() == Some("{\"a\": 1}")).then_some(()))
-    }).await;
+    browser
+        .until("version 1 again", async |driver| {
+            let shown = driver.find(By::Css("#content")).await?.prop("value").await?;
+            Ok((shown.as_deref() == Some("{\"a\": 1}")).then_some(()))
+        })
+        .await;
 
     // Whoever guesses waits, whatever they guess by then.
     browser.press_on("#logout").await;
@@ -213,13 +221,15 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
     browser.press_on("form button").await;
     browser.text("Too many wrong passwords").await;
     tokio::time::timeout(Duration::from_secs(60), async {
-        browser.until("to be let in after the wait", async |driver| {
-            let field = driver.find(By::Css("input[name=password]")).await?;
-            field.send_keys(PASSWORD).await?;
-            driver.find(By::Css("form button")).await?.click().await?;
-            Ok((!driver.find_all(By::Css("nav a[aria-current]")).await?.is_empty()).then_some(()))
-        })
-        .await;
+        browser
+            .until("to be let in after the wait", async |driver| {
+                let field = driver.find(By::Css("input[name=password]")).await?;
+                field.send_keys(PASSWORD).await?;
+                driver.find(By::Css("form button")).await?.click().await?;
+                Ok((!driver.find_all(By::Css("nav a[aria-current]")).await?.is_empty())
+                    .then_some(()))
+            })
+            .await;
     })
     .await
     .unwrap();

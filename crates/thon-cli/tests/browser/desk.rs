@@ -7,7 +7,6 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
-use thirtyfour::extensions::cdp::ChromeDevTools;
 use thirtyfour::prelude::*;
 
 use crate::chromium::{Browser, INTERVAL};
@@ -32,7 +31,8 @@ impl Serving {
         node.write_config(&text.replace("dashboard:\n", &format!("dashboard:\n  host: {host}\n")));
         set_password(node, PASSWORD);
         let child = node.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut serving = Self { child: child.unwrap(), url: format!("http://{host}:{}", node.ports.web) };
+        let mut serving =
+            Self { child: child.unwrap(), url: format!("http://{host}:{}", node.ports.web) };
         while TcpStream::connect((host, node.ports.web)).is_err() {
             assert_eq!(serving.child.try_wait().unwrap(), None, "the server ended");
             tokio::time::sleep(INTERVAL).await;
@@ -156,19 +156,17 @@ impl Browser {
 
     /// Looks at the page that is open in all looks, and sees that nothing sticks out of it.
     pub(crate) async fn looked_at(&self, name: &str) {
-        let tools = ChromeDevTools::new(self.driver.handle.clone());
+        let tools = self.driver.cdp();
         for look in LOOKS {
             let (width, height) = look.size;
-            let features = serde_json::json!([{ "name": "prefers-color-scheme", "value": look.scheme }]);
+            let features =
+                serde_json::json!([{ "name": "prefers-color-scheme", "value": look.scheme }]);
             let media = serde_json::json!({ "features": features });
             let metrics = serde_json::json!({
                 "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
             });
-            tools.execute_cdp_with_params("Emulation.setEmulatedMedia", media).await.unwrap();
-            tools
-                .execute_cdp_with_params("Emulation.setDeviceMetricsOverride", metrics)
-                .await
-                .unwrap();
+            tools.send_raw("Emulation.setEmulatedMedia", media).await.unwrap();
+            tools.send_raw("Emulation.setDeviceMetricsOverride", metrics).await.unwrap();
             let script = "return [document.documentElement.scrollWidth, innerWidth]";
             let (wide, fits): (u32, u32) =
                 self.driver.execute(script, []).await.unwrap().convert().unwrap();
@@ -176,10 +174,7 @@ impl Browser {
             assert!(wide <= fits, "{name} is {wide} wide in {fits}, {}", look.name);
         }
         let nothing = serde_json::json!({});
-        tools
-            .execute_cdp_with_params("Emulation.clearDeviceMetricsOverride", nothing)
-            .await
-            .unwrap();
+        tools.send_raw("Emulation.clearDeviceMetricsOverride", nothing).await.unwrap();
     }
 }
 

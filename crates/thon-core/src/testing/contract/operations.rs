@@ -1,6 +1,7 @@
 //! The contract of [`OperationStore`].
 
 use crate::adapter::Failure;
+use crate::name::UserId;
 use crate::operation::{
     Operation, OperationId, OperationState, OperationStore, Outcome, Task, TaskKind, UserResult,
 };
@@ -20,12 +21,13 @@ fn ids(operations: &[Operation]) -> Vec<u64> {
 /// Runs the contract against a store in which no operation is.
 pub async fn operations<S: OperationStore + StateStore>(store: &S) {
     let actor = Actor::new("test");
-    let ada = match "alpha/ada".parse() {
-        Ok(user) => user,
-        Err(error) => panic!("{error}"),
+    let user = |text: &str| -> UserId {
+        match text.parse() {
+            Ok(user) => user,
+            Err(error) => panic!("{error}"),
+        }
     };
-    let task =
-        Task::relocation(ada.clone(), UserId::new(ada.group.clone(), "eve".parse().unwrap()));
+    let task = Task::relocation(user("alpha/ada"), user("alpha/eve"));
     let proxy = Task::new(TaskKind::SyncProxy, Vec::new());
     let first = ok(store.queue(&actor, &task).await);
     assert_eq!((first.state, first.actor.as_str()), (OperationState::Queued, "test"));
