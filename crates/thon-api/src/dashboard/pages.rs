@@ -32,7 +32,7 @@ impl Pager {
         let pages = u32::try_from(total.div_ceil(size.max(1) as usize)).unwrap_or(u32::MAX).max(1);
         let kept = query.unwrap_or_default().split('&');
         let kept = kept.filter(|pair| !pair.is_empty() && !pair.starts_with("page="));
-        let query: String = kept.map(|pair| format!("{pair}&")).collect();
+        let query: String = kept.flat_map(|pair| [pair, "&"]).collect();
         Self { page, pages, total, query }
     }
 }
@@ -238,13 +238,13 @@ pub(super) async fn user(visit: Visit, InPath(key): InPath<String>) -> Result<Re
     history.sort_by(|one, other| other.at.cmp(&one.at));
     history.truncate(STATES);
     let has_sandbox = view.is_some_and(|view| view.container.is_some());
-    let (log, log_problem) = match has_sandbox {
-        false => (Vec::new(), None),
-        true => match visit.site.node().logs(&id, TAIL).await {
-            Ok(text) => (text.lines().map(thon::core::log::harmless).collect(), None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
-        },
-    };
+    let (mut log, mut log_problem) = (Vec::new(), None);
+    if has_sandbox {
+        match visit.site.node().logs(&id, TAIL).await {
+            Ok(text) => log = text.lines().map(thon::core::log::harmless).collect(),
+            Err(error) => log_problem = Some(error.to_string()),
+        }
+    }
     let page = UserPage {
         id: key,
         name: id.to_string(),
@@ -293,7 +293,7 @@ pub(super) async fn workspaces(
     let total = found.len();
     let rows = slice.of(found.into_iter());
     let page = WorkspacesPage {
-        rows: rows.into_iter().map(|view| Place::new(view, wanted.sizes)).collect(),
+        rows: rows.into_iter().map(|view| Place::new(&view, wanted.sizes)).collect(),
         pager: Pager::new(slice.page, slice.size, total, query.as_deref()),
         q: wanted.q,
         sizes: wanted.sizes,

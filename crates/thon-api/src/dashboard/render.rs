@@ -61,11 +61,11 @@ static TEMPLATES: LazyLock<Result<Environment<'static>, String>> = LazyLock::new
 fn in_code(text: &str) -> String {
     let mut html = String::new();
     for (number, part) in text.split('`').enumerate() {
-        let part = HtmlEscape(part);
+        let part = HtmlEscape(part).to_string();
         if number % 2 == 1 {
-            html += &format!("<code>{part}</code>");
+            html.extend(["<code>", &part, "</code>"]);
         } else {
-            html += &part.to_string();
+            html += &part;
         }
     }
     html

@@ -122,7 +122,7 @@ struct Line {
 }
 
 #[derive(Serialize)]
-struct Version {
+struct Kept {
     version: u64,
     removed: bool,
     size: usize,
@@ -138,7 +138,7 @@ struct FilePage {
     version: u64,
     is_set: bool,
     content: String,
-    versions: Vec<Version>,
+    versions: Vec<Kept>,
     /// Why the text can't be stored.
     problem: Option<String>,
     /// How the text differs from what is stored; nothing where that wasn't asked for.
@@ -208,7 +208,7 @@ fn page(
     diff: Option<Vec<Line>>,
     looked_at: Option<u64>,
 ) -> FilePage {
-    let version = |one: &ConfigFileVersion| Version {
+    let version = |one: &ConfigFileVersion| Kept {
         version: one.version,
         removed: one.file.is_removed(),
         size: one.file.content().len(),
@@ -299,7 +299,8 @@ mod tests {
 
     #[test]
     fn what_differs_is_shown_with_what_is_around_it() {
-        let before: String = (1..=20).map(|n| format!("line {n}\n")).collect();
+        let before: Vec<_> = (1..=20).map(|n| format!("line {n}\n")).collect();
+        let before = before.concat();
         let after = before.replace("line 2\n", "").replace("line 19\n", "line 19\nnew\n");
         let lines = compare(&before, &after);
         let of = |kind| -> Vec<&str> {

@@ -143,7 +143,7 @@ pub(crate) fn page(
         Order::Roster => {}
         Order::Name => found.sort_by_key(|view| (view.user.user.clone(), view.user.group.clone())),
         Order::State => {
-            found.sort_by_key(|view| InstanceState::ALL.iter().position(|s| *s == view.state))
+            found.sort_by_key(|view| InstanceState::ALL.iter().position(|s| *s == view.state));
         }
         Order::Newest => found.sort_by_key(|view| std::cmp::Reverse(view.created_at)),
     }

@@ -54,7 +54,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn new(view: WorkspaceView, sizes: bool) -> Self {
+    pub(crate) fn new(view: &WorkspaceView, sizes: bool) -> Self {
         Self {
             id: view.user.key(),
             workspace: view.workspace.to_string(),
@@ -85,7 +85,7 @@ async fn list(
 ) -> Result<Json<Places>, Problem> {
     let site = app.service.site().await?;
     let found = site.node().workspaces(|_| sizes).await?;
-    let workspaces = found.into_iter().map(|view| Place::new(view, sizes));
+    let workspaces = found.into_iter().map(|view| Place::new(&view, sizes));
     Ok(Json(Places { workspaces: workspaces.collect() }))
 }
 

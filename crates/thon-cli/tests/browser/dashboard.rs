@@ -220,7 +220,7 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
     browser.type_into("input[name=password]", PASSWORD).await;
     browser.press_on("form button").await;
     browser.text("Too many wrong passwords").await;
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         browser
             .until("to be let in after the wait", async |driver| {
                 let field = driver.find(By::Css("input[name=password]")).await?;
@@ -237,12 +237,12 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
 
 /// Two hundred people in twenty groups, the longest names that there may be.
 fn people() -> String {
-    let mut table = "group,username,name,email\n".to_owned();
-    for number in 0..200 {
+    let line = |number: u32| {
         let group = format!("a-very-long-name-of-a-group-n{:03}", number / 10);
         let user = format!("someone-whose-name-is-long-n{number:03}");
         let shown = format!("Number {number} Wolfeschlegelsteinhausenbergerdorff the Third");
-        table += &format!("{group},{user},{shown},{user}@a-very-long-domain.example.org\n");
-    }
-    table
+        format!("{group},{user},{shown},{user}@a-very-long-domain.example.org\n")
+    };
+    let lines: Vec<_> = (0..200).map(line).collect();
+    format!("group,username,name,email\n{}", lines.concat())
 }

@@ -233,7 +233,7 @@ mod tests {
         let (place, state) = Place::new().await;
         let (used, idle) = (log_in(&state).await, log_in(&state).await);
         let access = state.access();
-        let step = SESSION_IDLE - Duration::from_secs(1);
+        let step = SESSION_IDLE.checked_sub(Duration::from_secs(1)).unwrap();
         let mut lasted = Duration::ZERO;
         while access.session(used.id.reveal()).await.unwrap().is_some() {
             place.clock.advance(step);
