@@ -62,6 +62,7 @@ pub async fn operations<S: OperationStore + StateStore>(store: &S) {
 
     let log = ok(store.audit(2).await);
     assert_eq!((log[0].action.as_str(), log[0].result.as_str()), ("sync_proxy", "interrupted"));
-    assert_eq!((log[1].action.as_str(), log[1].subject.as_str()), ("restart", "alpha/ada"));
+    let told = (log[1].action.as_str(), log[1].subject.as_str());
+    assert_eq!(told, ("move", "alpha/ada to alpha/eve"));
     assert!(log[1].result.contains("it is down"), "{}", log[1].result);
 }
