@@ -206,11 +206,12 @@ async fn put(
     Ok(answer(&present(app, key).await?))
 }
 
-/// The version that the change is decided on, which has to be the present one.
+/// The version that the change is decided on, which has to be the present one; 0 is that of a file
+/// that was never stored.
 async fn seen(app: &App, key: ConfigFileKey, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let expected = if_match(headers)?;
-    let version = all(app, key).await?.first().map(|version| Revision(version.version));
-    still(expected, version, key.as_str())?;
+    let version = all(app, key).await?.first().map_or(0, |version| version.version);
+    still(expected, Some(Revision(version)), key.as_str())?;
     Ok(expected.map(|Revision(number)| number))
 }
 

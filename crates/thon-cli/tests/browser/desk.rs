@@ -91,6 +91,8 @@ impl Browser {
         self.until(css, async |driver| {
             for element in driver.find_all(By::Css(css)).await? {
                 if element.is_displayed().await? && element.is_enabled().await? {
+                    // Nobody presses what lies under something else: one scrolls.
+                    element.scroll_into_view().await?;
                     element.click().await?;
                     return Ok(Some(()));
                 }
@@ -106,6 +108,8 @@ impl Browser {
             for element in driver.find_all(By::Css(format!("{css} button"))).await? {
                 let fits = element.text().await? == words && element.is_displayed().await?;
                 if fits && element.is_enabled().await? {
+                    // Nobody presses what lies under something else: one scrolls.
+                    element.scroll_into_view().await?;
                     element.click().await?;
                     return Ok(Some(()));
                 }
@@ -133,6 +137,8 @@ impl Browser {
         self.until(&option, async |driver| {
             for element in driver.find_all(By::Css(&option)).await? {
                 if element.text().await? == value {
+                    // Nobody presses what lies under something else: one scrolls.
+                    element.scroll_into_view().await?;
                     element.click().await?;
                     return Ok(Some(()));
                 }

@@ -161,7 +161,13 @@ fn without_docker_the_roster_is_served_and_the_room_is_not() {
     let put = |content: &str| {
         served.call("PUT", "/api/config-files/vscode_settings", &json!({"content": content}))
     };
-    put("{\"a\": 1, // one\n}").expect(200);
+    let first = |content: &str| {
+        let headers = "content-type: application/json\r\nif-match: \"0\"\r\n";
+        let body = json!({ "content": content }).to_string();
+        served.send("PUT", "/api/config-files/vscode_settings", headers, &body)
+    };
+    first("{\"a\": 1, // one\n}").expect(200);
+    assert_eq!(first("{}").expect(412).json()["code"], "stale", "it is there by now");
     has(&put("{x}").expect(400).body, &["line 1", "\"field\":\"content\""]);
     served.send("DELETE", "/api/config-files/vscode_settings", "", "").expect(200);
     served.get("/api/config-files/vscode_settings").expect(404);
