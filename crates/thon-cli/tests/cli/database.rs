@@ -7,6 +7,7 @@ use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 use crate::desk::{Desk, error_line, has, mode};
 use crate::stage::Stage;
+use crate::support::{exec, write_file};
 
 const DECLARED: &str = "groups:\n  alpha: [ada]\n";
 
@@ -220,7 +221,7 @@ fn the_ancestors_database_is_taken_over_and_no_name_is_changed_unasked() {
 }
 
 #[test]
-fn a_run_takes_both_rosters_and_whoever_has_files_keeps_their_name() {
+fn a_run_takes_both_rosters_and_whoever_is_moved_takes_their_files_along() {
     let stage = Stage::new("alpha: [ada]");
     stage.thon(&["group", "add", "beta"]).ok();
     stage.thon(&["user", "add", "beta/bob"]).ok();
@@ -233,17 +234,28 @@ fn a_run_takes_both_rosters_and_whoever_has_files_keeps_their_name() {
     stage.run_with(&["--yes", "--from-db"]).ok();
     let bob = stage.instance("beta", "bob");
     assert_eq!(bob.health, "healthy");
-    for args in [
-        ["user", "rename", "beta/bob", "bobby"],
-        ["user", "move", "beta/bob", "alpha"],
-        ["group", "rename", "beta", "gamma"],
-    ] {
-        let line = error_line(&stage.thon(&args), 2);
-        has(&line, &["user beta/bob has files in the workspace", "keep the name"]);
-    }
-    assert_eq!(stage.instance("beta", "bob"), bob);
+    write_file(bob.container(), "/workspace/notes.txt", "of bob");
+    let refused = error_line(&stage.thon(&["group", "rename", "beta", "gamma"]), 2);
+    has(&refused, &["user beta/bob has files in the workspace", "keep the name"]);
+    let rename = ["user", "rename", "beta/bob", "bobby"];
+    let asked = error_line(&stage.thon(&rename), 2);
+    has(&asked, &["Move beta/bob to beta/bobby?", "Files move along", "--yes"]);
+    assert_eq!(stage.instance("beta", "bob"), bob, "nothing happened unasked");
+
+    let moved = stage.thon(&[&["--yes"], &rename[..]].concat()).ok();
+    has(&moved.stderr, &["beta/bob is beta/bobby from now on, files included"]);
+    stage.run_with(&["--yes", "--from-db"]).ok();
+    let bobby = stage.instance("beta", "bobby");
+    assert_eq!((bobby.url(), bobby.password()), (bob.url(), bob.password()), "the seat is theirs");
+    let owned = exec(bobby.container(), &["stat", "--format", "%U", "notes.txt"]);
+    assert_eq!(
+        (exec(bobby.container(), &["cat", "notes.txt"]), owned),
+        ("of bob".into(), "vscode".into())
+    );
+    let beta = stage.instances().iter().filter(|one| one.group == "beta").count();
+    assert_eq!(beta, 1, "nobody is left under the old name");
     // Out of the roster: left alone until --prune, which also has to know the database.
-    stage.thon(&["--yes", "user", "remove", "beta/bob"]).ok();
+    stage.thon(&["--yes", "user", "remove", "beta/bobby"]).ok();
     let plan = stage.thon(&["run", "--dry-run", "--prune"]).ok().stdout;
-    has(&plan, &["beta/bob", "stop", "not in the roster"]);
+    has(&plan, &["beta/bobby", "stop", "not in the roster"]);
 }

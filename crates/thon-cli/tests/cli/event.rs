@@ -15,7 +15,7 @@ const USERS: [&str; 6] =
     ["alpha/ada", "alpha/bob", "alpha/carol", "beta/ada", "beta/dave", "beta/erin"];
 
 /// What `thon run` may have at one time, in KiB: beside sixty editors it must not be noticed.
-const MOST_MEMORY: u64 = 40 * 1024;
+const MOST_MEMORY: u64 = 24 * 1024;
 
 #[test]
 fn two_groups_and_six_users_each_get_an_editor_of_their_own() {

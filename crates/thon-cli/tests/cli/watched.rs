@@ -12,7 +12,8 @@ use crate::wait::until;
 /// What was seen.
 pub(crate) struct Watched {
     pub(crate) output: Output,
-    /// The most memory that it had at one time, in KiB.
+    /// The most memory of its own that it was seen with, in KiB; code is not counted, which the
+    /// kernel may drop and which is larger where it isn't optimised.
     pub(crate) peak_kib: u64,
     /// Every command line that any process had meanwhile.
     pub(crate) command_lines: BTreeSet<String>,
@@ -26,17 +27,17 @@ pub(crate) fn watch(mut command: Command) -> Watched {
     let (mut peak_kib, mut command_lines) = (0, BTreeSet::new());
     // It says far less than a pipe holds, so nobody has to read meanwhile.
     until("the command's end", || {
-        peak_kib = peak(pid).unwrap_or(peak_kib);
+        peak_kib = peak_kib.max(memory(pid).unwrap_or(0));
         command_lines.extend(all_command_lines());
         child.try_wait().unwrap()
     });
     Watched { output: child.wait_with_output().unwrap().into(), peak_kib, command_lines }
 }
 
-/// The peak that the kernel has noted for a process; nothing once it has ended.
-fn peak(pid: u32) -> Option<u64> {
+/// What a process has in memory beside its code; nothing once it has ended.
+fn memory(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
