@@ -7,6 +7,7 @@
 mod bench;
 mod daemon;
 mod programs;
+mod python;
 mod shell;
 mod soak;
 mod steps;

@@ -10,7 +10,7 @@ use crate::daemon;
 use crate::shell::{Shell, say};
 
 /// The programs, each with the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("docker", "docker.io"),
     ("dockerd", "docker.io"),
     ("nginx", "nginx"),
@@ -21,6 +21,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("chromedriver", "chromium-driver"),
     ("mmdebstrap", "mmdebstrap"),
     ("ip", "iproute2"),
+    ("python3", "python3-venv"),
 ];
 
 /// What only the benchmarks work with.
@@ -46,15 +47,27 @@ fn install_all(shell: &Shell, programs: &[(&str, &'static str)]) -> Result<(), S
         say("everything is there");
         return Ok(());
     }
-    let by_hand =
-        format!("install by hand what this works with: apt-get install {}", packages.join(" "));
+    install_packages(shell, &packages)?;
+    match missing(programs, |program| find(program).is_some()).as_slice() {
+        [] => Ok(()),
+        still => Err(format!("apt-get brought no {}; {}", still.join(", no "), by_hand(&packages))),
+    }
+}
+
+fn by_hand(packages: &[&str]) -> String {
+    format!("install by hand what this works with: apt-get install {}", packages.join(" "))
+}
+
+/// Installs these packages of the distribution, whatever is there.
+pub(crate) fn install_packages(shell: &Shell, packages: &[&str]) -> Result<(), String> {
+    let by_hand = by_hand(packages);
     if find("apt-get").is_none() {
         return Err(format!("there is no apt-get on this machine; {by_hand}"));
     }
     say(&format!("installing {}", packages.join(" ")));
     for (name, args) in [
         ("apt-update", vec!["update"]),
-        ("apt-install", ["install", "--yes"].into_iter().chain(packages).collect()),
+        ("apt-install", ["install", "--yes"].into_iter().chain(packages.iter().copied()).collect()),
     ] {
         let mut command = as_root(shell, "env");
         command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]).args(args);
@@ -64,10 +77,7 @@ fn install_all(shell: &Shell, programs: &[(&str, &'static str)]) -> Result<(), S
             Err(problem) => return Err(format!("{problem}; {by_hand}")),
         }
     }
-    match missing(programs, |program| find(program).is_some()).as_slice() {
-        [] => Ok(()),
-        still => Err(format!("apt-get brought no {}; {by_hand}", still.join(", no "))),
-    }
+    Ok(())
 }
 
 /// The packages of the programs that aren't there.

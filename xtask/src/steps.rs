@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
 use crate::programs;
+use crate::python;
 use crate::shell::{Output, Shell, complain, say};
 use crate::tally::Tally;
 
@@ -94,6 +95,9 @@ pub(crate) fn test(shell: &Shell, only: Option<&str>) -> bool {
 /// The tests and what they need, each only if what it builds on is there.
 fn tests(shell: &Shell, account: &mut Account) {
     if account.step("programs", |_| programs::install(shell)).is_none() {
+        return;
+    }
+    if account.step("python", |_| python::ensure(shell)).is_none() {
         return;
     }
     // Runs to the end of this function, whatever becomes of the steps.

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "cargo",
     "thon",
     "docker",
@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 12] = [
     "chromedriver",
     "mmdebstrap",
     "ip",
+    "python3",
 ];
 
 /// A project with nothing in it but the programs.
@@ -93,6 +94,7 @@ fn everything_is_done_in_order_and_what_was_started_is_stopped() {
             "cargo fmt",
             "cargo clippy",
             "cargo doc",
+            "python3",
             "dockerd ",
             "cargo build",
             "thon image build",

@@ -104,7 +104,30 @@ fn described() -> (Router<App>, OpenApi) {
         .merge(probes::router())
         .split_for_parts();
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    name_operations(&mut document);
     (api, document)
+}
+
+/// Gives every operation a name that no other one has: its handler's, behind that of its tag.
+fn name_operations(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let all = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+            &mut item.head,
+            &mut item.options,
+            &mut item.trace,
+        ];
+        for operation in all.into_iter().flatten() {
+            let tag = operation.tags.iter().flatten().next().map(|tag| tag.replace(' ', "_"));
+            if let (Some(tag), Some(id)) = (tag, operation.operation_id.as_mut()) {
+                *id = format!("{tag}_{id}");
+            }
+        }
+    }
 }
 
 /// The description of the API.
@@ -113,20 +136,18 @@ pub fn openapi() -> OpenApi {
     described().1
 }
 
-/// The routes that programs and the pages' script use, behind the guard.
-pub(crate) fn guarded(app: &App) -> (Router<App>, OpenApi) {
+/// What programs and the pages' script use: the routes, behind the guard, and their description.
+pub(crate) fn programs(app: &App) -> Router<App> {
     let (routes, document) = described();
     let guard = from_fn_with_state(app.clone(), guard_all_but_probes);
-    (routes.merge(metrics::router()).route_layer(guard), document)
+    let guarded = routes.merge(metrics::router()).route_layer(guard);
+    guarded.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
 }
 
 /// Everything that is served to programs.
 pub(crate) fn router(app: App) -> Router {
-    let (guarded, document) = guarded(&app);
-    let routes = guarded
-        .route("/", get(|| async { Redirect::temporary("/docs/") }))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
-        .fallback(nowhere);
+    let home = get(|| async { Redirect::temporary("/docs/") });
+    let routes = programs(&app).route("/", home).fallback(nowhere);
     dressed(routes, app)
 }
 

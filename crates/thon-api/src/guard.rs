@@ -111,6 +111,9 @@ async fn open(app: &App, method: &Method, headers: &HeaderMap) -> Result<Who, Pr
     if site.node().config().sandbox.network_mode == NetworkMode::Host {
         return needed("sandboxes share this machine's network, so that this can't be open");
     }
+    if is_passed_on(headers) {
+        return needed("the request came through a proxy, so that this can't be open");
+    }
     if !app.only_here {
         return needed("this server is reached from elsewhere, so that it can't be open");
     }
@@ -146,6 +149,12 @@ pub(crate) fn admit(doors: &Doors, method: &Method, headers: &HeaderMap) -> Resu
         };
         Problem::new(Code::Forbidden, detail).hint(hint)
     })
+}
+
+/// True if a proxy says that it passes the request on: then nobody knows who reaches the proxy.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    let says = |name| headers.contains_key(name);
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"].into_iter().any(says)
 }
 
 /// True if the request came to nginx over TLS.

@@ -30,6 +30,7 @@ pub struct Server {
     service: Service,
     address: SocketAddr,
     web_address: SocketAddr,
+    tls_url: Option<String>,
     doors: Doors,
 }
 
@@ -54,7 +55,8 @@ impl Server {
             return Err(Error::input(text));
         }
         let doors = doors(config, &address);
-        Ok(Self { api, web, service, address, web_address, doors })
+        let tls_url = site.node().dashboard_url();
+        Ok(Self { api, web, service, address, web_address, tls_url, doors })
     }
 
     /// Where the API listens.
@@ -67,6 +69,12 @@ impl Server {
     #[must_use]
     pub const fn web_address(&self) -> SocketAddr {
         self.web_address
+    }
+
+    /// Where nginx serves both over TLS, if it is to.
+    #[must_use]
+    pub fn tls_url(&self) -> Option<&str> {
+        self.tls_url.as_deref()
     }
 
     /// The node that it serves.

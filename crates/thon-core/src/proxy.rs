@@ -56,6 +56,16 @@ pub struct Route {
     pub session_cookie: String,
 }
 
+/// The organizer's own pages behind the proxy: on a TLS port of their own, and so on an origin that
+/// is no participant's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DashboardRoute {
+    /// The TLS port.
+    pub port: Port,
+    /// What the proxy dials: a name or an address, IPv6 in brackets, and a port.
+    pub upstream: String,
+}
+
 /// Everything that the proxy serves for this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProxySite {
@@ -67,6 +77,8 @@ pub struct ProxySite {
     pub http_port: Port,
     /// The certificate.
     pub certificate: Certificate,
+    /// The organizer's own pages, where the proxy serves them too.
+    pub dashboard: Option<DashboardRoute>,
     /// The routes, sorted by user.
     pub routes: Vec<Route>,
 }
@@ -101,7 +113,8 @@ impl ProxySite {
             Entrance::Port(port) => Some(port),
             Entrance::Path | Entrance::Name(_) => None,
         });
-        own.chain([self.https_port, self.http_port]).collect()
+        let dashboard = self.dashboard.as_ref().map(|dashboard| dashboard.port);
+        own.chain(dashboard).chain([self.https_port, self.http_port]).collect()
     }
 }
 

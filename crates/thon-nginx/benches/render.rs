@@ -44,6 +44,7 @@ async fn main() {
             trust: Trust::Public,
             change: CertificateChange::Reused,
         },
+        dashboard: None,
         routes,
     };
     for file in [&site.certificate.chain, &site.certificate.key] {

@@ -51,6 +51,13 @@ pub(crate) const PAUSED: Page = Page {
     refresh: Some(10),
 };
 
+/// Where the organizer's own pages are, while nobody serves them.
+pub(crate) const ASLEEP: Page = Page {
+    title: "The dashboard is not running",
+    text: "On the machine itself, thon serve starts it. This page tries again every five seconds.",
+    refresh: Some(5),
+};
+
 impl Page {
     /// The page in one line, as nginx's single quotes take it.
     pub(crate) fn line(&self, environment: &Environment<'_>) -> Result<String, NginxError> {

@@ -100,19 +100,19 @@ pub(crate) fn distinct_ports(site: &ProxySite) -> Result<(), NginxError> {
     let clash = |port: Port, first: &str, second: String| {
         Err(NginxError::Clash { what: format!("port {port}"), first: first.to_owned(), second })
     };
-    let (https, http) = ("nginx.https_port", "nginx.http_port");
-    if site.https_port == site.http_port {
-        return clash(site.https_port, https, http.to_owned());
+    let dashboard = site.dashboard.as_ref().map(|route| (route.port, "dashboard.tls_port"));
+    let own = [(site.https_port, "nginx.https_port"), (site.http_port, "nginx.http_port")];
+    let mut taken = BTreeMap::new();
+    for (port, key) in own.into_iter().chain(dashboard) {
+        if let Some(first) = taken.insert(port, key) {
+            return clash(port, first, key.to_owned());
+        }
     }
     for route in &site.routes {
-        match route.entrance {
-            Entrance::Port(port) if port == site.https_port => {
-                return clash(port, https, route.user.to_string());
-            }
-            Entrance::Port(port) if port == site.http_port => {
-                return clash(port, http, route.user.to_string());
-            }
-            _ => {}
+        if let Entrance::Port(port) = route.entrance
+            && let Some(first) = taken.get(&port)
+        {
+            return clash(port, first, route.user.to_string());
         }
     }
     Ok(())

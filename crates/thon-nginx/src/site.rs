@@ -15,7 +15,7 @@ use serde::Serialize;
 use thon_core::certificate::Trust;
 use thon_core::endpoint::Port;
 use thon_core::name::NodeName;
-use thon_core::proxy::{Entrance, ProxySite};
+use thon_core::proxy::{DashboardRoute, Entrance, ProxySite};
 
 use crate::error::NginxError;
 use crate::page;
@@ -91,11 +91,42 @@ struct View<'a> {
     shared_origin: bool,
     shapes: Vec<String>,
     routes: Vec<RouteView<'a>>,
+    dashboard: Option<DashboardView>,
     welcome_page: String,
     missing_page: String,
     slow_page: String,
     starting_page: String,
     paused_page: String,
+    asleep_page: String,
+}
+
+/// The server of the organizer's own pages.
+#[derive(Serialize)]
+struct DashboardView {
+    listen: Vec<String>,
+    server_names: String,
+    port: Port,
+    upstream: String,
+}
+
+impl DashboardView {
+    /// Whatever name it is asked under, it answers: who may come in is for what is behind to say.
+    fn new(route: &DashboardRoute, host: &str, ipv6: bool) -> Result<Self, NginxError> {
+        let (name, port) = route.upstream.rsplit_once(':').unwrap_or((&route.upstream, ""));
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let name = server_name(bare)?;
+        let number: u16 = port.parse().map_err(|_| NginxError::Value {
+            what: "the dashboard's address",
+            value: route.upstream.clone(),
+            allowed: "a name or an address with a port",
+        })?;
+        Ok(Self {
+            listen: listen(route.port, ipv6, None, true),
+            server_names: format!("{} _", server_name(host)?),
+            port: route.port,
+            upstream: format!("{name}:{number}"),
+        })
+    }
 }
 
 /// Renders one server for what all share, one location in it per route below a path, and one server
@@ -113,6 +144,9 @@ pub(crate) fn render(
     let root = root.as_deref().map(root_text).transpose()?;
     let shapes = route::shapes(&site.routes);
     let routes = route::views(node, site, &shapes, |port| listen(port, machine.ipv6, None, true))?;
+    let dashboard = site.dashboard.as_ref();
+    let dashboard =
+        dashboard.map(|route| DashboardView::new(route, &site.host, machine.ipv6)).transpose()?;
     let own_origins = routes.iter().filter(|route| route.is_own_origin()).count();
     let view = View {
         node,
@@ -143,12 +177,14 @@ pub(crate) fn render(
         own_origins: own_origins > 0,
         shared_origin: own_origins < routes.len(),
         routes,
+        dashboard,
         shapes,
         welcome_page: page::WELCOME.line(&environment)?,
         missing_page: page::MISSING.line(&environment)?,
         slow_page: page::SLOW.line(&environment)?,
         starting_page: page::STARTING.line(&environment)?,
         paused_page: page::PAUSED.line(&environment)?,
+        asleep_page: page::ASLEEP.line(&environment)?,
     };
     route::distinct_ports(site)?;
     let template = match target {
@@ -171,6 +207,8 @@ fn environment() -> Result<Environment<'static>, NginxError> {
         ("server.conf.j2", include_str!("../templates/server.conf.j2")),
         ("shared.conf.j2", include_str!("../templates/shared.conf.j2")),
         ("own.conf.j2", include_str!("../templates/own.conf.j2")),
+        ("tls.conf.j2", include_str!("../templates/tls.conf.j2")),
+        ("dashboard.conf.j2", include_str!("../templates/dashboard.conf.j2")),
         ("page.html.j2", include_str!("../templates/page.html.j2")),
     ] {
         environment.add_template(name, text)?;

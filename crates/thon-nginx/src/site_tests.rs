@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use thon_core::certificate::{Certificate, CertificateChange};
 use thon_core::endpoint::{Endpoint, Upstream};
 use thon_core::name::UserId;
-use thon_core::proxy::Route;
+use thon_core::proxy::{DashboardRoute, Route};
 use thon_core::sandbox::session_cookie;
 
 use super::*;
@@ -44,6 +44,7 @@ impl Fixture {
             https_port: port(443),
             http_port: port(80),
             certificate,
+            dashboard: None,
             routes: vec![
                 route("team-a", "ada", "127.0.0.1:20001/proxy/8443"),
                 route("team-a", "bob", "127.0.0.1:20002/proxy/8444"),
@@ -138,6 +139,27 @@ fn system_site_with_a_name_for_each_user() {
     let rendered =
         render(&NodeName::default(), &fixture.site, &fixture.machine, None, target).unwrap();
     insta::assert_snapshot!(fixture.readable(&rendered));
+}
+
+#[test]
+fn the_organizers_pages_have_a_server_of_their_own_that_takes_nothing_from_a_participants() {
+    let mut fixture = Fixture::new();
+    let pages = |port: u32, upstream: &str| {
+        Some(DashboardRoute { port: Port::new(port).unwrap(), upstream: upstream.to_owned() })
+    };
+    fixture.site.dashboard = pages(8502, "127.0.0.1:8501");
+    let text = fixture.text();
+    let (participants, own) = text.split_once("listen 8502 ssl;").unwrap();
+    assert!(!participants.contains("127.0.0.1:8501"), "no path of participants leads there");
+    insta::assert_snapshot!(format!("    listen 8502 ssl;{own}"));
+
+    for wrong in ["127.0.0.1", "127.0.0.1:80; return 200", "a b:8501", ""] {
+        fixture.site.dashboard = pages(8502, wrong);
+        assert!(fixture.managed().is_err(), "{wrong}");
+    }
+    fixture.site.dashboard = pages(443, "127.0.0.1:8501");
+    let clash = fixture.managed().unwrap_err().to_string();
+    assert!(clash.contains("dashboard.tls_port"), "{clash}");
 }
 
 #[test]

@@ -117,6 +117,7 @@ fn settings(stage: &Stage, layout: Layout) -> NodeSettings {
             host,
             https_port: stage.site.https_port,
             http_port: stage.site.http_port,
+            dashboard: None,
             layout,
             instance_ports: public..=public,
             coverage: Coverage::Wildcards,

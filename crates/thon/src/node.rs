@@ -285,6 +285,13 @@ impl Node {
         base_url(&self.names.primary, self.config.nginx.https_port)
     }
 
+    /// The URL of dashboard and API behind nginx; nothing where nginx is not to serve them.
+    #[must_use]
+    pub fn dashboard_url(&self) -> Option<String> {
+        let route = self.config.dashboard_route()?;
+        Some(base_url(&self.names.primary, route.port))
+    }
+
     /// The certificate that is there now.
     pub async fn certificate(&self) -> Result<Option<Certificate>, Error> {
         Ok(self.certificates.current(&self.names).await?)
@@ -438,6 +445,7 @@ fn node_settings(
         host,
         https_port: config.nginx.https_port,
         http_port: config.nginx.http_port,
+        dashboard: config.dashboard_route(),
         layout: config.nginx.layout,
         instance_ports: config.nginx.instance_ports.numbers(),
         names,

@@ -19,7 +19,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::app::{App, dressed, guarded};
+use crate::app::{App, dressed, programs};
 use crate::guard::identify;
 use crate::problem::{Code, Problem};
 use visit::Oops;
@@ -41,7 +41,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/doctor", post(overview::examine))
         .route("/logout", post(login::log_out))
         .route_layer(from_fn_with_state(app.clone(), guard));
-    let (api, _) = guarded(&app);
+    let api = programs(&app);
     let open = Router::new()
         .route("/login", get(login::show).post(login::log_in))
         .merge(assets::router())

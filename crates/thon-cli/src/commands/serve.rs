@@ -21,11 +21,17 @@ pub(crate) async fn serve(args: &ServeArgs, context: &Context) -> Outcome {
     let dashboard = format!("http://{}", server.web_address());
     let open = server.service().state().access().is_open().await?;
     if context.output.json() {
-        let said = serde_json::json!({ "url": url, "dashboard": dashboard, "open": open });
+        let tls = server.tls_url();
+        let said = serde_json::json!({
+            "url": url, "dashboard": dashboard, "tls": tls, "open": open
+        });
         context.output.line(&said.to_string());
     } else {
         context.output.note(&format!("Dashboard: {dashboard}"));
         context.output.note(&format!("REST API:  {url}, described at {url}/docs"));
+        if let Some(tls) = server.tls_url() {
+            context.output.note(&format!("Over TLS:  {tls}, once `thon run` has told nginx"));
+        }
         if open {
             context.output.note(
                 "There is neither a password nor a token: whoever is on this machine may do \

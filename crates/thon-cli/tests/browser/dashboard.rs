@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thirtyfour::By;
 
+use crate::chromium::Browser;
 use crate::desk::{PASSWORD, Serving, scan};
 use crate::support::{exec, write_file};
 use crate::venue::Venue;
@@ -12,7 +13,7 @@ use crate::venue::Venue;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_organizer_runs_an_event_from_the_dashboard() {
     let venue = Venue::without_anybody().await;
-    let serving = Serving::start(&venue, "").await;
+    let serving = Serving::start(&venue, "");
     let browser = venue.browser().await;
 
     // Nobody gets in without the password, wherever they come from.
@@ -20,7 +21,7 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     browser.type_into("input[name=password]", "not the password").await;
     browser.press_on("form button").await;
     assert_eq!(browser.shown(".error").await, "That password is wrong.");
-    browser.log_in(&serving).await;
+    browser.log_in(&serving.url).await;
     let cookie = browser.driver.get_named_cookie("thon-session").await.unwrap();
     assert_eq!(cookie.http_only, Some(true), "a page's script can read it");
     browser.looked_at("overview-empty").await;
@@ -71,22 +72,15 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     browser.driver.close_window().await.unwrap();
     browser.driver.switch_to_window(overview).await.unwrap();
 
-    // Paused, resumed, restarted, stopped.
-    let row = "tr[data-key='night-owls_ada']";
-    browser.press_button(row, "Pause").await;
-    browser.sees("night-owls_ada", "Paused").await;
-    browser.press_button(row, "Resume").await;
-    browser.sees("night-owls_ada", "Running").await;
-    let before = started(ada.container());
-    browser.press_button(row, "Restart").await;
-    browser.press_on("#confirm-yes").await;
-    browser
-        .until("another start", async |_| Ok((started(ada.container()) != before).then_some(())))
-        .await;
-    browser.sees("night-owls_ada", "Running").await;
-    browser.press_button("tr[data-key='night-owls_bob']", "Stop").await;
-    browser.press_on("#confirm-yes").await;
-    browser.sees("night-owls_bob", "Terminated").await;
+    // Over TLS, behind nginx, everything is as it was, and the cookie stays on TLS.
+    browser.press_on("#logout").await;
+    browser.element("input[name=password]").await;
+    browser.log_in(&serving.tls_url).await;
+    let cookie = browser.driver.get_named_cookie("thon-session").await.unwrap();
+    assert_eq!(cookie.secure, Some(true), "the cookie would go out without TLS");
+    browser.to_page("/instances").await;
+
+    is_paused_and_restarted(&browser, ada.container()).await;
 
     // Ada moves to the other team, and her files with her.
     write_file(ada.container(), "/workspace/plan.txt", "the plan");
@@ -118,11 +112,28 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     browser.to_page("/").await;
     browser.press_on("#logout").await;
     browser.element("input[name=password]").await;
-    browser.open(&format!("{}/instances", serving.url)).await;
+    browser.open(&format!("{}/instances", serving.tls_url)).await;
     browser.element("input[name=password]").await;
     browser.driver.add_cookie(cookie).await.unwrap();
-    browser.open(&format!("{}/instances", serving.url)).await;
+    browser.open(&format!("{}/instances", serving.tls_url)).await;
     browser.element("input[name=password]").await;
+}
+
+/// Ada is paused, resumed and restarted, and Bob is stopped.
+async fn is_paused_and_restarted(browser: &Browser, ada: &str) {
+    let row = "tr[data-key='night-owls_ada']";
+    browser.press_button(row, "Pause").await;
+    browser.sees("night-owls_ada", "Paused").await;
+    browser.press_button(row, "Resume").await;
+    browser.sees("night-owls_ada", "Running").await;
+    let before = started(ada);
+    browser.press_button(row, "Restart").await;
+    browser.press_on("#confirm-yes").await;
+    browser.until("another start", async |_| Ok((started(ada) != before).then_some(()))).await;
+    browser.sees("night-owls_ada", "Running").await;
+    browser.press_button("tr[data-key='night-owls_bob']", "Stop").await;
+    browser.press_on("#confirm-yes").await;
+    browser.sees("night-owls_bob", "Terminated").await;
 }
 
 fn started(container: &str) -> String {
@@ -137,9 +148,9 @@ async fn pages_hold_with_two_hundred_people_and_long_names() {
     let table = venue.node.folder().join("people.csv");
     std::fs::write(&table, people()).unwrap();
     venue.node.thon(&["import", table.to_str().unwrap(), "--yes"]).ok();
-    let serving = Serving::start(&venue, "").await;
+    let serving = Serving::start(&venue, "");
     let browser = venue.browser().await;
-    browser.log_in(&serving).await;
+    browser.log_in(&serving.url).await;
     browser
         .until("the doctor's word", async |driver| {
             let said = driver.find(By::Css("#doctor")).await?.text().await?;

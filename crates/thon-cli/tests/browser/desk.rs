@@ -5,12 +5,12 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use thirtyfour::prelude::*;
 
-use crate::chromium::{Browser, INTERVAL};
-use crate::support::Node;
+use crate::chromium::Browser;
+use crate::support::{Node, Served, until};
 use crate::venue::Venue;
 
 /// The organizer's password.
@@ -18,33 +18,30 @@ pub(crate) const PASSWORD: &str = "four random words here";
 
 /// A server; it ends when this is dropped.
 pub(crate) struct Serving {
-    child: Child,
+    /// The API.
+    pub(crate) api: Served,
     /// Where the dashboard is.
     pub(crate) url: String,
+    /// Where nginx serves it over TLS.
+    pub(crate) tls_url: String,
 }
 
 impl Serving {
     /// Sets the password and starts the server where the participant's machine reaches it, too.
-    pub(crate) async fn start(venue: &Venue, groups: &str) -> Self {
+    pub(crate) fn start(venue: &Venue, groups: &str) -> Self {
         let (node, host) = (&venue.node, venue.machine.node_address());
         let text = node.config_text(groups);
-        node.write_config(&text.replace("dashboard:\n", &format!("dashboard:\n  host: {host}\n")));
+        let keys = format!("dashboard:\n  host: {host}\n  tls_port: {}\n", node.ports.tls);
+        node.write_config(&text.replace("dashboard:\n", &keys));
         set_password(node, PASSWORD);
-        let child = node.command(&["serve"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut serving =
-            Self { child: child.unwrap(), url: format!("http://{host}:{}", node.ports.web) };
-        while TcpStream::connect((host, node.ports.web)).is_err() {
-            assert_eq!(serving.child.try_wait().unwrap(), None, "the server ended");
-            tokio::time::sleep(INTERVAL).await;
-        }
-        serving
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let api = Served::start(node.command(&["serve"]), &host.to_string(), node.ports.api);
+        // The other port is bound at the same start.
+        until("the dashboard", || TcpStream::connect((host, node.ports.web)).ok());
+        let (url, tls_url) = (
+            format!("http://{host}:{}", node.ports.web),
+            format!("https://{host}:{}", node.ports.tls),
+        );
+        Self { api, url, tls_url }
     }
 }
 
@@ -73,8 +70,8 @@ pub(crate) const LOOKS: [Look; 4] = [
 
 impl Browser {
     /// Opens the dashboard, which has to ask for a password, and logs in.
-    pub(crate) async fn log_in(&self, serving: &Serving) {
-        self.open(&serving.url).await;
+    pub(crate) async fn log_in(&self, url: &str) {
+        self.open(url).await;
         self.type_into("input[name=password]", PASSWORD).await;
         self.press_on("form button").await;
         self.element("nav a[aria-current]").await;

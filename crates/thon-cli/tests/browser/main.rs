@@ -9,6 +9,7 @@ mod origins;
 #[path = "../support/mod.rs"]
 mod support;
 mod team;
+mod together;
 mod venue;
 mod workbench;
 

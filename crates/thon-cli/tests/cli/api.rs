@@ -1,115 +1,14 @@
 //! `thon serve`: the REST API as a program meets it, with Docker and without.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::desk::{Desk, has};
 use crate::stage::Stage;
-use crate::support::{Ports, docker};
-use crate::wait::until;
-
-/// A server that is ended when it is dropped.
-struct Served {
-    child: Child,
-    port: u16,
-    token: Option<String>,
-}
-
-/// An answer of the server.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    #[track_caller]
-    fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-}
-
-impl Served {
-    fn start(mut command: Command, port: u16) -> Self {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut served = Self { child, port, token: None };
-        until("the server to listen", || {
-            let ended = served.child.try_wait().unwrap();
-            assert_eq!(ended, None, "the server ended");
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        served
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
-        let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n"));
-        let token = token.unwrap_or_default();
-        let host = format!("host: 127.0.0.1:{}\r\n", self.port);
-        let host = if headers.contains("host:") { String::new() } else { host };
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{token}{headers}\
-             content-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, "", "")
-    }
-
-    fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
-        self.send(method, path, "content-type: application/json\r\n", &body.to_string())
-    }
-
-    /// Does what is answered with an operation, to its end.
-    #[track_caller]
-    fn work(&self, method: &str, path: &str, body: &Value) -> Value {
-        let begun = self.call(method, path, body).expect(202);
-        let id = begun.json()["id"].as_u64().unwrap();
-        has(&begun.head, &[&format!("location: /api/operations/{id}")]);
-        until("the operation to end", || {
-            let operation = self.get(&format!("/api/operations/{id}?wait=10")).expect(200).json();
-            let state = operation["state"].as_str().unwrap().to_owned();
-            (state != "queued" && state != "running").then_some(operation)
-        })
-    }
-
-    fn signal(&mut self, signal: Signal) -> Option<i32> {
-        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::support::{Ports, Served, docker, until};
 
 /// A desk with a server on it.
-fn served_desk() -> (Desk, Ports, Served) {
+pub(crate) fn served_desk() -> (Desk, Ports, Served) {
     let (desk, ports) = (Desk::new(), Ports::take());
     let Ports { api: port, web, first, last, .. } = ports;
     let text = format!(
@@ -117,7 +16,7 @@ fn served_desk() -> (Desk, Ports, Served) {
          sandbox: {{host_ports: {first}-{last}}}\n"
     );
     desk.file("thon.yaml", text);
-    let served = Served::start(desk.command(&["serve"]), port);
+    let served = Served::start(desk.command(&["serve"]), "127.0.0.1", port);
     (desk, ports, served)
 }
 
@@ -193,6 +92,12 @@ fn a_page_of_another_origin_can_do_nothing_and_neither_can_a_name_that_leads_her
     ] {
         assert_eq!(served.send("GET", "/api/users", headers, "").status, 403, "{headers}");
     }
+    // Whoever reaches a proxy in front of it isn't on this machine, whatever host they name.
+    for headers in
+        ["x-forwarded-for: 203.0.113.9\r\n", "x-real-ip: 127.0.0.1\r\n", "via: 1.1 x\r\n"]
+    {
+        assert_eq!(served.send("GET", "/api/users", headers, "").status, 401, "{headers}");
+    }
     let form = "content-type: text/plain\r\n";
     served.send("POST", "/api/groups", form, "{\"name\": \"x\"}").expect(415);
     let docs = served.get("/docs/").expect(200);
@@ -262,8 +167,8 @@ fn with_tokens_everything_needs_one_and_one_that_reads_changes_nothing() {
 }
 
 /// A stage with a server on it.
-fn serve(stage: &Stage) -> Served {
-    Served::start(stage.command(&["serve"]), stage.ports.api)
+pub(crate) fn serve(stage: &Stage) -> Served {
+    Served::start(stage.command(&["serve"]), "127.0.0.1", stage.ports.api)
 }
 
 fn state(served: &Served, id: &str) -> String {
@@ -317,7 +222,7 @@ fn instances_are_launched_changed_and_watched_over_the_api() {
 
 #[test]
 fn a_server_that_is_killed_while_it_launches_leaves_nothing_undone_twice_or_lost() {
-    let users: Vec<String> = (0..4).map(|number| format!("u{number}")).collect();
+    let users: Vec<String> = (0..10).map(|number| format!("u{number}")).collect();
     let stage = Stage::new(&format!("alpha: [{}]", users.join(", ")));
     let mut served = serve(&stage);
     let ids: Vec<String> = users.iter().map(|user| format!("alpha_{user}")).collect();
@@ -337,6 +242,8 @@ fn a_server_that_is_killed_while_it_launches_leaves_nothing_undone_twice_or_lost
     assert_eq!(ended(1)["state"], "succeeded");
     assert_eq!(ended(2)["state"], "succeeded");
     let states: Vec<String> = ids.iter().map(|id| state(&served, id)).collect();
-    assert_eq!(states, ["Paused", "Running", "Running", "Running"]);
-    assert_eq!(stage.traces().len(), 4, "each once");
+    assert_eq!(states[0], "Paused");
+    assert!(states[1..].iter().all(|state| state == "Running"), "{states:?}");
+    assert_eq!(stage.traces().len(), 10, "each once");
+    has(&stage.thon(&["db", "check"]).ok().stdout, &["sound"]);
 }

@@ -11,8 +11,8 @@ use tar::{EntryType, Header};
 use crate::desk::{has, mode};
 use crate::gate::{Gate, Moment, Step};
 use crate::stage::{Stage, edit};
+use crate::support::until;
 use crate::support::{Output, docker, exec, try_docker};
-use crate::wait::until;
 
 /// An entry of an archive as it is said, whatever the rules are: kind, path, link, contents.
 type Entry<'a> = (EntryType, &'a str, &'a str, &'a [u8]);

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::gate::{Gate, Moment, Step};
 use crate::stage::{Stage, edit};
 use crate::standin::StandIn;
+use crate::support::until;
 use crate::support::{docker, exec, try_docker};
-use crate::wait::until;
 
 const USERS: [&str; 2] = ["alpha/ada", "alpha/bob"];
 const MOMENTS: [Moment; 2] = [Moment::Before, Moment::After];

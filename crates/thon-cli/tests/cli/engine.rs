@@ -8,8 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::support::until;
 use crate::support::{Node, Output, try_docker};
-use crate::wait::until;
 
 /// Ended, with its network, when it is dropped.
 pub(crate) struct Engine {

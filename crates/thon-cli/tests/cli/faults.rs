@@ -11,8 +11,8 @@ use crate::desk::{finish, has};
 use crate::gate::{Gate, Moment, Step};
 use crate::stage::{Stage, edit};
 use crate::standin::StandIn;
+use crate::support::until;
 use crate::support::{Output, docker, exec};
-use crate::wait::until;
 
 /// The lines `error: …` of a command that failed.
 #[track_caller]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::desk::has;
 use crate::stage::Stage;
+use crate::support::until;
 use crate::support::{docker, exec};
-use crate::wait::until;
 
 /// A command that goes on, and what it has said so far.
 struct Going {

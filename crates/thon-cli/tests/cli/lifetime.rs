@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::desk::has;
 use crate::stage::{Stage, edit};
 use crate::support::exec;
-use crate::wait::until;
+use crate::support::until;
 
 /// The watcher of the node; nothing where none is.
 fn watcher(stage: &Stage) -> Option<i32> {

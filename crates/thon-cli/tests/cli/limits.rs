@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::desk::has;
 use crate::stage::{Stage, edit};
+use crate::support::until;
 use crate::support::{docker, exec, exec_as_user};
-use crate::wait::until;
 use crate::web::Web;
 
 /// What the neighbour's editor may take to answer, whatever happens beside it.

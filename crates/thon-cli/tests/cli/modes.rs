@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 use crate::desk::{error_line, has};
 use crate::gate::{Gate, Moment, Step};
 use crate::stage::{Stage, edit};
+use crate::support::until;
 use crate::support::{Output, exec};
-use crate::wait::until;
 use crate::web::{WORKBENCH, plain_get};
 
 #[test]

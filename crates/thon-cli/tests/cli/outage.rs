@@ -16,8 +16,8 @@ use crate::desk::has;
 use crate::gate::{Gate, Moment, Step};
 use crate::root::{as_root, go_on, is_inside};
 use crate::stage::{Stage, Turn};
+use crate::support::until;
 use crate::support::{Output, Ports, docker, exec, image, try_docker};
-use crate::wait::until;
 
 /// Where the engine that everybody uses is, for the test inside; empty for the usual place.
 const SHARED: &str = "THON_TEST_SHARED_DOCKER";

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::desk::has;
 use crate::stage::Stage;
+use crate::support::until;
 use crate::support::{docker, exec};
-use crate::wait::until;
 
 const USERS: [&str; 3] = ["alpha/ada", "alpha/bob", "alpha/carol"];
 

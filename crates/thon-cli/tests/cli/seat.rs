@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::wait::until;
+use crate::support::until;
 
 /// A terminal with a command on it, of which it is the controlling terminal.
 pub(crate) struct Seat {

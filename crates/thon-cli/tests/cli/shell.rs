@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use crate::desk::{error_line, has};
 use crate::seat::Seat;
 use crate::stage::Stage;
+use crate::support::until;
 use crate::support::{Output, processes};
-use crate::wait::until;
 
 /// Runs `thon shell alpha/ada` with these arguments and this input.
 fn piped(stage: &Stage, args: &[&str], input: &[u8]) -> std::process::Output {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::desk::{finish, has, sane};
 use crate::gate::{FAULT, Fault, Gate, Moment};
 use crate::stage::{Stage, edit};
+use crate::support::until;
 use crate::support::{Output, docker};
-use crate::wait::until;
 
 /// What a run with a newcomer asks Docker for: the method, a part of the address, and whether the
 /// newcomer alone is hurt when it fails.

@@ -5,8 +5,8 @@
 
 use crate::desk::has;
 use crate::stage::{Stage, edit};
+use crate::support::until;
 use crate::support::{exec, exec_as_user};
-use crate::wait::until;
 
 /// Sends a signal to everything of the participant's in a sandbox.
 fn signal_all(container: &str, signal: &str) {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use crate::support::Output;
-use crate::wait::until;
+use crate::support::until;
 
 /// What was seen.
 pub(crate) struct Watched {

@@ -14,6 +14,8 @@
 
 mod docker;
 mod ports;
+mod served;
+mod wait;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,6 +30,8 @@ use tempfile::TempDir;
 
 pub(crate) use docker::{docker, exec, exec_as_user, processes, try_docker, write_file};
 pub(crate) use ports::Ports;
+pub(crate) use served::{Answer, Served};
+pub(crate) use wait::until;
 
 /// The variables of the test's own environment that the command sees. Everything else, and above
 /// all what would configure it or lead it to this machine's real home, stays out.

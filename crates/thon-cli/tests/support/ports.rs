@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, TcpListener};
 /// Slots lie below 32768, where Linux begins to hand out ports to outgoing connections, and outside
 /// of the ports below 21000 that a node with default settings takes first.
 const FIRST: u16 = 21_000;
-/// The ports of a slot: the one that marks it as taken, two for the proxy, two for the server, the
-/// rest for sandboxes.
+/// The ports of a slot: the one that marks it as taken, two for the proxy, three for
+/// dashboard and API, the rest for sandboxes.
 const SIZE: u16 = 20;
 /// How many slots there are, up to port 28999.
 const SLOTS: u16 = 400;
@@ -24,6 +24,8 @@ pub(crate) struct Ports {
     pub(crate) api: u16,
     /// For `dashboard.web_port`.
     pub(crate) web: u16,
+    /// For `dashboard.tls_port`, where a test sets it.
+    pub(crate) tls: u16,
     /// The first of `sandbox.host_ports`.
     pub(crate) first: u16,
     /// The last of `sandbox.host_ports`.
@@ -56,7 +58,8 @@ impl Ports {
             http: mark + 2,
             api: mark + 3,
             web: mark + 4,
-            first: mark + 5,
+            tls: mark + 5,
+            first: mark + 6,
             last: mark + SIZE - 1,
             _mark: listener,
         })

@@ -6,6 +6,7 @@
 //! Not for: files and the environment themselves. Texts and variables come in as arguments.
 
 mod choices;
+mod dashboard;
 mod env;
 pub(crate) mod error;
 pub(crate) mod leaf;

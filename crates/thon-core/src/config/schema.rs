@@ -206,6 +206,9 @@ section! {
         pub port: Port = port(8100), env Env::PATH.always();
         /// The port of the web dashboard, at the same address.
         pub web_port: Port = port(8501), env Env::PATH;
+        /// The port on which nginx serves dashboard and API over TLS, to everyone who reaches this
+        /// machine and has the password or a token; empty for none.
+        pub tls_port: Option<Port> = None, env Env::PATH;
         /// Tell callers more about failures; for developers.
         pub debug: bool = false, env Env::PATH;
     }

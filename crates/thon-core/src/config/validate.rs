@@ -190,6 +190,7 @@ impl Config {
         if self.nginx.enabled {
             listeners.push(("nginx.https_port", self.nginx.https_port));
             listeners.push(("nginx.http_port", self.nginx.http_port));
+            listeners.extend(self.dashboard.tls_port.map(|port| ("dashboard.tls_port", port)));
         }
         if self.lemonade.enabled {
             listeners.push(("lemonade.port", self.lemonade.port));
@@ -198,6 +199,13 @@ impl Config {
     }
 
     fn check_ports(&self, findings: &mut Findings) {
+        if self.dashboard.tls_port.is_some() && !self.nginx.enabled {
+            findings.error(
+                "dashboard.tls_port",
+                "nginx would serve it, and nginx.enabled is false",
+                "leave it out, or set nginx.enabled: true",
+            );
+        }
         let listeners = self.listeners();
         for (index, (key, port)) in listeners.iter().enumerate() {
             if let Some((other, _)) = listeners[..index].iter().find(|(_, taken)| taken == port) {

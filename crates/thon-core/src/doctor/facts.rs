@@ -232,6 +232,8 @@ pub enum PortPurpose {
     Https,
     /// `nginx.http_port`.
     Http,
+    /// `dashboard.tls_port`.
+    Dashboard,
     /// The way to a user's sandbox.
     Seat(UserId),
 }

@@ -46,7 +46,7 @@ use crate::limits::Limits;
 use crate::name::{GroupName, NodeName, UserId};
 use crate::plan::{Action, Plan};
 use crate::port::{PortError, PortRanges};
-use crate::proxy::ProxyChange;
+use crate::proxy::{DashboardRoute, ProxyChange};
 use crate::roster::GroupRules;
 use crate::sandbox::{Health, InjectedFile, ObservedSandbox, Phase, SandboxId};
 use crate::workspace::WorkspaceMode;
@@ -96,6 +96,8 @@ pub struct SiteSettings {
     pub https_port: Port,
     /// The port for plain HTTP.
     pub http_port: Port,
+    /// The organizer's own pages, where the proxy serves them too.
+    pub dashboard: Option<DashboardRoute>,
     /// How instances are laid out in public.
     pub layout: Layout,
     /// Where the TLS ports of the layout `port` come from.

@@ -101,6 +101,7 @@ impl Orchestrator {
             https_port: site.https_port,
             http_port: site.http_port,
             certificate: certificate.clone(),
+            dashboard: site.dashboard.clone(),
             routes,
         };
         let change = match self.adapters.proxy.apply(&site).await {

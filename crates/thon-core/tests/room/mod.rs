@@ -80,6 +80,7 @@ impl Room {
                 host: "203.0.113.7".to_owned(),
                 https_port: port(443),
                 http_port: port(80),
+                dashboard: None,
                 layout: Layout::Path,
                 instance_ports: 30_000..=32_767,
                 names: CertificateNames::for_node("203.0.113.7", None),

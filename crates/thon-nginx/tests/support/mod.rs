@@ -70,6 +70,7 @@ impl Stage {
             https_port: free_port(),
             http_port: free_port(),
             certificate,
+            dashboard: None,
             routes: Vec::new(),
         };
         Self { folder, settings, site }

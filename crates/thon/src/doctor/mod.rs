@@ -207,8 +207,13 @@ impl Node {
         if !nginx.enabled {
             return Fact::Absent;
         }
-        let doors = [(nginx.https_port, PortPurpose::Https), (nginx.http_port, PortPurpose::Http)];
-        let ports = doors.clone().map(|(port, _)| port);
+        let dashboard = self.config.dashboard.tls_port.map(|port| (port, PortPurpose::Dashboard));
+        let doors: Vec<_> =
+            [(nginx.https_port, PortPurpose::Https), (nginx.http_port, PortPurpose::Http)]
+                .into_iter()
+                .chain(dashboard)
+                .collect();
+        let ports: Vec<Port> = doors.iter().map(|(port, _)| *port).collect();
         timely(self.proxy.port_holders(&ports), "nginx's ports").await.map(|holders| {
             let found = doors.into_iter().zip(holders);
             found.map(|((port, purpose), holder)| PortFacts { port, purpose, holder }).collect()

@@ -114,6 +114,7 @@ fn door(ports: &[&PortFacts]) -> Finding {
     };
     let key = match port.purpose {
         PortPurpose::Http => "nginx.http_port",
+        PortPurpose::Dashboard => "dashboard.tls_port",
         _ => "nginx.https_port",
     };
     Finding::problem(Code::Port01, format!("port {} is in use by {holder}", port.port))

@@ -1,0 +1,112 @@
+//! A `thon serve` of the test's own, and what it answers.
+//!
+//! For: starting and ending it, and requests as a program without any library makes them.
+//! Not for: what the answers have to be; the tests know that.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use super::wait::until;
+
+/// A server that is ended when it is dropped.
+pub(crate) struct Served {
+    pub(crate) child: Child,
+    host: String,
+    port: u16,
+    /// What is shown with each request.
+    pub(crate) token: Option<String>,
+}
+
+/// An answer of the server.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}
+
+impl Served {
+    /// Starts a server that will listen there.
+    pub(crate) fn start(mut command: Command, host: &str, port: u16) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut served = Self { child, host: host.to_owned(), port, token: None };
+        until("the server to listen", || {
+            let ended = served.child.try_wait().unwrap();
+            assert_eq!(ended, None, "the server ended");
+            TcpStream::connect((host, port)).ok()
+        });
+        served
+    }
+
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n"));
+        let token = token.unwrap_or_default();
+        let host = format!("host: {}:{}\r\n", self.host, self.port);
+        let host = if headers.contains("host:") { String::new() } else { host };
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{token}{headers}\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, "", "")
+    }
+
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.send(method, path, "content-type: application/json\r\n", &body.to_string())
+    }
+
+    /// Does what is answered with an operation, to its end.
+    #[track_caller]
+    pub(crate) fn work(&self, method: &str, path: &str, body: &Value) -> Value {
+        let begun = self.call(method, path, body).expect(202);
+        let id = begun.json()["id"].as_u64().unwrap();
+        assert!(begun.head.contains(&format!("location: /api/operations/{id}")), "{}", begun.head);
+        until("the operation to end", || {
+            let operation = self.get(&format!("/api/operations/{id}?wait=10")).expect(200).json();
+            let state = operation["state"].as_str().unwrap().to_owned();
+            (state != "queued" && state != "running").then_some(operation)
+        })
+    }
+
+    pub(crate) fn signal(&mut self, signal: Signal) -> Option<i32> {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
