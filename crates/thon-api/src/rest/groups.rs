@@ -21,7 +21,7 @@ use super::users::{Account, NewName, renamed};
 use super::view::{Deleted, Work, timestamp};
 use crate::app::App;
 use crate::guard::{Administrator, Reader};
-use crate::input::{Body, InPath, if_match};
+use crate::input::{Body, InPath, if_match, object};
 use crate::problem::{Code, Problem, WhenChanged, WhenRead};
 
 pub(super) fn router() -> OpenApiRouter<App> {
@@ -208,7 +208,7 @@ struct NewTeam {
     #[serde(default)]
     title: Option<String>,
     /// What holds for its sandboxes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     rules: Rules,
 }
 
@@ -320,7 +320,7 @@ struct EditedTeam {
     #[serde(default)]
     title: Option<String>,
     /// What holds for its sandboxes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     rules: Rules,
 }
 

@@ -92,7 +92,7 @@ async fn show(
 /// What a setting is to be.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Value {
+struct NewValue {
     /// Its key, which may be left out.
     #[serde(default)]
     key: Option<String>,
@@ -104,7 +104,7 @@ async fn put(
     app: &App,
     actor: &Actor,
     text: &str,
-    value: &Value,
+    value: &NewValue,
 ) -> Result<Json<SettingEntry>, Problem> {
     let key = key(text)?;
     if value.key.as_deref().is_some_and(|named| named != key.as_str()) {
@@ -119,14 +119,14 @@ async fn put(
 /// Sets a setting.
 #[utoipa::path(put, path = "/api/settings/{key}", tag = "settings", params(
     ("key" = String, Path, description = "Its key")
-), request_body = Value, responses(
+), request_body = NewValue, responses(
     (status = 200, description = "The setting", body = SettingEntry), WhenChanged
 ), security(("token" = [])))]
 async fn set(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(text): InPath<String>,
-    Body(value): Body<Value>,
+    Body(value): Body<NewValue>,
 ) -> Result<Json<SettingEntry>, Problem> {
     put(&app, &who.actor, &text, &value).await
 }
@@ -165,14 +165,14 @@ async fn show_old(
 /// Sets a setting, at the path of THON's ancestor.
 #[utoipa::path(put, path = "/api/instances/settings/{key}", tag = "settings", operation_id = "put_setting_old", params(
     ("key" = String, Path, description = "Its key")
-), request_body = Value, responses(
+), request_body = NewValue, responses(
     (status = 200, description = "The setting", body = SettingEntry), WhenChanged
 ), security(("token" = [])))]
 async fn set_old(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(text): InPath<String>,
-    Body(value): Body<Value>,
+    Body(value): Body<NewValue>,
 ) -> Result<Json<SettingEntry>, Problem> {
     put(&app, &who.actor, &text, &value).await
 }

@@ -118,7 +118,7 @@ pub(crate) struct Wanted {
     pub(crate) q: Option<String>,
     /// Which page, counted from 1.
     #[serde(default = "first")]
-    #[param(minimum = 1, default = 1)]
+    #[param(minimum = 1, maximum = 4_294_967_295_u64, default = 1, value_type = u64)]
     page: u32,
     /// How many on a page.
     #[serde(default = "usual")]

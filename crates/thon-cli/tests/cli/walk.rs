@@ -87,12 +87,27 @@ impl<'a> Described<'a> {
         }
     }
 
+    /// What a reference leads to; the schema itself where it is none.
+    fn resolved<'s>(&'s self, schema: &'s Value) -> &'s Value {
+        let Some(name) = schema["$ref"].as_str() else { return schema };
+        let name = name.strip_prefix("#/components/schemas/").unwrap();
+        self.resolved(&self.document["components"]["schemas"][name])
+    }
+
     /// Compares a value with its description: what has to be there, what may, and their types.
     #[track_caller]
     fn fits(&self, schema: &Value, value: &Value) {
-        if let Some(name) = schema["$ref"].as_str() {
-            let name = name.strip_prefix("#/components/schemas/").unwrap();
-            return self.fits(&self.document["components"]["schemas"][name], value);
+        let schema = self.resolved(schema);
+        if let Some(parts) = schema["allOf"].as_array() {
+            let mut whole = json!({"type": "object", "properties": {}, "required": []});
+            for part in parts {
+                let part = self.resolved(part);
+                let properties = part["properties"].as_object().cloned().unwrap_or_default();
+                whole["properties"].as_object_mut().unwrap().extend(properties);
+                let required = part["required"].as_array().cloned().unwrap_or_default();
+                whole["required"].as_array_mut().unwrap().extend(required);
+            }
+            return self.fits(&whole, value);
         }
         for key in ["oneOf", "anyOf"] {
             if let Some(choices) = schema[key].as_array() {

@@ -56,6 +56,11 @@ impl Served {
         served
     }
 
+    /// Where it listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}:{}", self.host, self.port)
+    }
+
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
         let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
