@@ -179,6 +179,7 @@ impl From<Failure> for Problem {
             FailureKind::Unreachable => Code::Unavailable,
             FailureKind::Missing => Code::NotFound,
             FailureKind::PortTaken | FailureKind::Conflict => Code::Conflict,
+            FailureKind::Stale => Code::Stale,
             FailureKind::TimedOut => Code::TimedOut,
             FailureKind::Denied | FailureKind::Died | FailureKind::Other => Code::Failed,
         };

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use thon::Error;
+use thon::core::adapter::FailureKind;
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -21,6 +22,12 @@ pub(crate) enum CommandFailure {
 impl CommandFailure {
     pub(crate) fn input(text: impl Into<String>) -> Self {
         Self::Input(text.into())
+    }
+
+    /// True if somebody else changed meanwhile what it was decided on.
+    pub(crate) fn is_stale(&self) -> bool {
+        let Self::Library(Error::World(failure)) = self else { return false };
+        failure.kind == FailureKind::Stale
     }
 
     pub(crate) const fn exit_code(&self) -> u8 {

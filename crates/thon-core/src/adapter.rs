@@ -35,6 +35,8 @@ pub enum FailureKind {
     PortTaken,
     /// What was to be made is there already and isn't ours.
     Conflict,
+    /// What it was decided on was changed by someone else meanwhile.
+    Stale,
     /// Not permitted: a folder, a socket, a low port.
     Denied,
     /// It took longer than it may.

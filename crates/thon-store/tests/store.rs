@@ -358,7 +358,7 @@ async fn bump(store: &SqliteStore) {
         };
         match store.apply(&actor(), &[change]).await {
             Ok(()) => return,
-            Err(failure) => assert_eq!(failure.kind, FailureKind::Conflict, "{failure}"),
+            Err(failure) => assert_eq!(failure.kind, FailureKind::Stale, "{failure}"),
         }
     }
 }

@@ -20,7 +20,23 @@ use crate::failure::CommandFailure;
 use crate::output::{count, plain};
 use crate::prompt;
 
+/// How often a comparison is made anew that somebody else's change overtook.
+const ATTEMPTS: u32 = 10;
+
 pub(crate) async fn import(args: &ImportArgs, context: &Context) -> Outcome {
+    for _ in 1..ATTEMPTS {
+        match import_once(args, context).await {
+            // Whoever was asked has agreed to what was shown, and to nothing else.
+            Err(failure) if context.global.yes && failure.is_stale() => {
+                context.output.note("Somebody changed the roster meanwhile: comparing anew.");
+            }
+            outcome => return outcome,
+        }
+    }
+    import_once(args, context).await
+}
+
+async fn import_once(args: &ImportArgs, context: &Context) -> Outcome {
     let node = context.node()?;
     let desk = Desk::open(context).await?;
     let format = args.format.map_or_else(|| RosterFormat::of(&args.file), form);

@@ -56,7 +56,11 @@ mod tests {
 
     #[test]
     fn its_port_is_nobody_elses_and_needs_nginx() {
-        let refused = |text: &str| Config::parse(text, "thon.yaml").unwrap_err().to_string();
+        let refused = |text: &str| {
+            let config = Config::parse(text, "thon.yaml").unwrap().config;
+            let problems: Vec<_> = config.validate().iter().map(ToString::to_string).collect();
+            problems.join("\n")
+        };
         let said = refused("dashboard: {tls_port: 443}");
         assert!(
             said.contains("dashboard.tls_port: port 443 is that of nginx.https_port"),

@@ -325,17 +325,17 @@ impl Config {
             );
         }
         let auth = &self.auth;
+        if !is_loopback(&self.dashboard.host) {
+            findings.warning(
+                "dashboard.host",
+                format!(
+                    "{}: passwords and sessions cross the network without TLS",
+                    self.dashboard.host
+                ),
+                "set it to 127.0.0.1, and dashboard.tls_port for whoever comes from elsewhere",
+            );
+        }
         if !auth.enabled {
-            if !is_loopback(&self.dashboard.host) {
-                findings.warning(
-                    "dashboard.host",
-                    format!(
-                        "{} is open to others while no login is asked for",
-                        self.dashboard.host
-                    ),
-                    "set it to 127.0.0.1, or auth.enabled: true",
-                );
-            }
             return;
         }
         let providers =

@@ -196,7 +196,7 @@ pub fn missing(change: &Change, what: &str) -> Failure {
 #[must_use]
 pub fn stale(change: &Change, what: &str) -> Failure {
     let cause = format!("{what} was changed by someone else meanwhile");
-    Failure::new(FailureKind::Conflict, change.tried(), cause, "look at it again, then try again")
+    Failure::new(FailureKind::Stale, change.tried(), cause, "look at it again, then try again")
 }
 
 /// Something that became of a sandbox.

@@ -96,7 +96,7 @@ async fn changes(store: &dyn StateStore) {
         email: Some(text.to_owned()),
     };
     make(store, &[email("one@example.org")]).await;
-    let failure = refused(store, FailureKind::Conflict, &[email("two@example.org")]).await;
+    let failure = refused(store, FailureKind::Stale, &[email("two@example.org")]).await;
     assert!(failure.cause.contains("meanwhile"), "{failure}");
 
     let add = |user: &str| Change::AddUser { user: id(user), display: None, email: None };
@@ -183,7 +183,7 @@ async fn files(store: &dyn StateStore) {
         Change::PutConfigFile { file, expect }
     };
     make(store, &[put("{\"a\": 1}", Some(0))]).await;
-    refused(store, FailureKind::Conflict, &[put("{\"a\": 2}", Some(0))]).await;
+    refused(store, FailureKind::Stale, &[put("{\"a\": 2}", Some(0))]).await;
     make(store, &[put("{\"a\": 3}", Some(1))]).await;
     make(store, &[Change::RestoreConfigFile { key, version: 1 }]).await;
     refused(store, FailureKind::Missing, &[Change::RestoreConfigFile { key, version: 9 }]).await;
@@ -194,7 +194,7 @@ async fn files(store: &dyn StateStore) {
     assert_eq!(versions[0].actor, "test");
 
     let remove = |expect| Change::RemoveConfigFile { key, expect };
-    refused(store, FailureKind::Conflict, &[remove(Some(2))]).await;
+    refused(store, FailureKind::Stale, &[remove(Some(2))]).await;
     make(store, &[remove(Some(3))]).await;
     assert!(ok(store.config_file(key).await)[0].file.is_removed());
     refused(store, FailureKind::Missing, &[remove(None)]).await;
