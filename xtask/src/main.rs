@@ -27,6 +27,7 @@ cargo xtask CHORE
   bench launch [N ...] thon run against plain docker run, for 1, 4 and 16 users or those named
   bench proxy [N] [--json]
                        an instance through nginx against the same instance alone, in N rounds
+  bench serve          ten thousand users listed, searched and shown by thon serve, and its memory
   bench plan           ten thousand users planned, ten thousand routes rendered
   soak --users N       N real instances in use while ten come and ten go, with a report
                        --report FILE   writes the report there as well

@@ -6,49 +6,38 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Parser, ValueEnum};
 use thon::Home;
 use thon_api::{LogFormat, Server, init_log, signal};
 
-const USAGE: &str = "Serves THON's REST API.
+/// Serves THON's dashboard and REST API, for service managers; `thon serve` is the same by hand
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER)]
+struct Arguments {
+    /// The configuration, in the place of ~/.thon/thon.yaml
+    #[arg(long, value_name = "FILE", env = "THON_CONFIG")]
+    config: Option<PathBuf>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = Log::Json)]
+    log: Log,
+}
 
-Usage: thon-api [--config FILE] [--log text|json]
+const AFTER: &str = "The dashboard listens at dashboard.web_port and the API at dashboard.port, both \
+at dashboard.host. `thon dashboard password` sets the password of the one, `thon token add` makes \
+tokens for the other. THON_LOG tells what is logged, such as debug or warn. SIGTERM lets requests end.";
 
-Options:
-  --config FILE      The configuration, in the place of ~/.thon/thon.yaml
-  --log text|json    How log lines look (default: json)
-  --help             Show this
-  --version          Show the version
-
-It listens at dashboard.host and dashboard.port. `thon token add` makes the
-tokens that it asks for. THON_LOG tells what is logged, such as debug or warn.
-";
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Log {
+    Text,
+    Json,
+}
 
 fn main() -> ExitCode {
-    let mut config = None;
-    let mut format = LogFormat::Json;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--help" | "-h" => return show(USAGE),
-            "--version" | "-V" => {
-                return show(concat!("thon-api ", env!("CARGO_PKG_VERSION"), "\n"));
-            }
-            "--config" => match arguments.next() {
-                Some(path) => config = Some(PathBuf::from(path)),
-                None => return refuse("--config: name a file"),
-            },
-            "--log" => match arguments.next().as_deref() {
-                Some("text") => format = LogFormat::Text,
-                Some("json") => format = LogFormat::Json,
-                other => {
-                    let other = other.unwrap_or_default();
-                    return refuse(&format!("--log {other:?}: allowed are text and json"));
-                }
-            },
-            other => return refuse(&format!("{other:?} is not known; see --help")),
-        }
-    }
-    init_log(format);
+    let Arguments { config, log } = Arguments::parse();
+    init_log(match log {
+        Log::Text => LogFormat::Text,
+        Log::Json => LogFormat::Json,
+    });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -67,20 +56,9 @@ fn main() -> ExitCode {
 
 async fn serve(config: Option<PathBuf>) -> Result<(), thon::Error> {
     let server = Server::bind(Home::from_environment()?, config).await?;
-    tracing::info!(address = %server.address(), "listening");
+    let (api, dashboard) = (server.address(), server.web_address());
+    tracing::info!(%api, %dashboard, tls = server.tls_url(), "listening");
     server.serve(signal()).await?;
     tracing::info!("ended as asked");
     Ok(())
-}
-
-#[expect(clippy::print_stdout, reason = "what was asked for")]
-fn show(text: &str) -> ExitCode {
-    print!("{text}");
-    ExitCode::SUCCESS
-}
-
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn refuse(text: &str) -> ExitCode {
-    eprintln!("thon-api: {text}");
-    ExitCode::from(2)
 }

@@ -1,11 +1,12 @@
 //! Measurements, each against a reference in the same call.
 //!
-//! For: `cargo xtask bench launch`, `cargo xtask bench plan` and `cargo xtask bench proxy`.
+//! For: `cargo xtask bench launch`, `plan`, `proxy` and `serve`.
 //! Not for: passing or failing: machines are shared and noisy, and people judge the figures.
 
 pub(crate) mod floor;
 mod launch;
 mod look;
+mod serve;
 
 pub(crate) use launch::peak_mib;
 
@@ -13,12 +14,13 @@ use crate::programs;
 use crate::shell::{Shell, complain};
 
 /// The benchmarks that can be asked for.
-pub(crate) const NAMES: [&str; 2] = ["launch", "plan"];
+pub(crate) const NAMES: [&str; 3] = ["launch", "plan", "serve"];
 
 /// Runs one benchmark; true if it could be run.
 pub(crate) fn bench(shell: &Shell, name: &str, sizes: &[usize]) -> bool {
     let result = match name {
         "launch" => launch::launch(shell, sizes),
+        "serve" => serve::serve(shell),
         _ => plan(shell),
     };
     if let Err(problem) = &result {

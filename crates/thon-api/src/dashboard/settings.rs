@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
 use thon::core::config::ChatModel;
-use thon::core::state::{ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey};
+use thon::core::state::{Change, ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey};
 
 use super::visit::{Oops, Visit};
 use crate::input::InPath;
@@ -143,6 +143,8 @@ struct FilePage {
     problem: Option<String>,
     /// How the text differs from what is stored; nothing where that wasn't asked for.
     diff: Option<Vec<Line>>,
+    /// What comes into the roster with it, in words.
+    brings: Vec<String>,
     /// The version that is looked at in the place of the present one.
     looked_at: Option<u64>,
 }
@@ -186,9 +188,16 @@ pub(super) async fn check(
     let all = versions(&visit, key).await?;
     // Browsers send the ends of lines as the network has them.
     let content = content.replace("\r\n", "\n");
-    let problem = ConfigFile::new(key, content.as_str()).err();
+    let (problem, brings) = match ConfigFile::new(key, content.as_str()) {
+        Ok(file) => {
+            let changes = visit.site.brings(&file).map_err(Problem::from)?;
+            let say = |change: &Change| format!("{} {}", change.action(), change.subject());
+            (None, changes.iter().map(say).collect())
+        }
+        Err(problem) => (Some(problem), Vec::new()),
+    };
     let diff = Some(compare(present(&all), &content));
-    let page = page(key, &all, content, problem, diff, None);
+    let page = FilePage { brings, ..page(key, &all, content, problem, diff, None) };
     visit.page("file.html", "/settings", label(key), page).await
 }
 
@@ -224,6 +233,7 @@ fn page(
         versions: all.iter().map(version).collect(),
         problem,
         diff,
+        brings: Vec::new(),
         looked_at,
     }
 }

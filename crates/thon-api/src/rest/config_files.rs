@@ -116,6 +116,10 @@ struct Document {
     updated_at: Option<String>,
     /// Who stored it.
     updated_by: String,
+    /// How much it changed in the roster, if it has just been stored: users and groups of a groups
+    /// file are added with it, and nobody is removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roster_changes: Option<usize>,
 }
 
 /// Refuses those who may not see a file that may hold keys.
@@ -127,7 +131,7 @@ fn may_see(who: &Who, key: ConfigFileKey) -> Result<(), Problem> {
     Ok(())
 }
 
-fn answer(version: &ConfigFileVersion) -> Response {
+fn answer(version: &ConfigFileVersion, roster_changes: Option<usize>) -> Response {
     let key = version.file.key();
     let document = Document {
         key: key.to_string(),
@@ -136,6 +140,7 @@ fn answer(version: &ConfigFileVersion) -> Response {
         version: version.version,
         updated_at: timestamp(version.at),
         updated_by: version.actor.clone(),
+        roster_changes,
     };
     (StatusCode::OK, etag(Some(version.version)), Json(document)).into_response()
 }
@@ -161,7 +166,7 @@ async fn show(
 ) -> Result<Response, Problem> {
     let key = key(&text)?;
     may_see(&who, key)?;
-    Ok(answer(&present(&app, key).await?))
+    Ok(answer(&present(&app, key).await?, None))
 }
 
 /// What is to be in a file.
@@ -173,6 +178,7 @@ struct Content {
 }
 
 /// Stores a configuration file, as a new version. What can't be used is refused with its place.
+/// Groups and users of a groups file come into the roster with it.
 #[utoipa::path(put, path = "/api/config-files/{key}", tag = "config files", params(
     ("key" = String, Path, description = "`groups_yaml`, `kilo_jsonc` or `vscode_settings`"),
     ("If-Match" = Option<String>, Header, description = "The version that was seen")
@@ -202,8 +208,8 @@ async fn put(
     }
     let file = ConfigFile::new(key, content).map_err(|error| Problem::input("content", error))?;
     let expect = seen(app, key, headers).await?;
-    app.service.apply(actor, &[Change::PutConfigFile { file, expect }]).await?;
-    Ok(answer(&present(app, key).await?))
+    let brought = app.service.put_config_file(actor, file, expect).await?;
+    Ok(answer(&present(app, key).await?, Some(brought)))
 }
 
 /// The version that the change is decided on, which has to be the present one; 0 is that of a file
@@ -352,7 +358,10 @@ async fn version(
     let key = key(&text)?;
     may_see(&who, key)?;
     let found = all(&app, key).await?.into_iter().find(|version| version.version == number);
-    found.as_ref().map(answer).ok_or_else(|| Problem::missing(format!("version {number} of {key}")))
+    found
+        .as_ref()
+        .map(|found| answer(found, None))
+        .ok_or_else(|| Problem::missing(format!("version {number} of {key}")))
 }
 
 /// The version to go back to.
@@ -381,6 +390,6 @@ async fn restore(
     if wanted.is_none_or(|found| found.file.is_removed()) {
         return Err(Problem::missing(format!("version {version} of {key} that has a content")));
     }
-    app.service.apply(&who.actor, &[Change::RestoreConfigFile { key, version }]).await?;
-    Ok(answer(&present(&app, key).await?))
+    let brought = app.service.restore_config_file(&who.actor, key, version).await?;
+    Ok(answer(&present(&app, key).await?, Some(brought)))
 }

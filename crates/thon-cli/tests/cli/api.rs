@@ -73,6 +73,16 @@ fn without_docker_the_roster_is_served_and_the_room_is_not() {
     let back = json!({"version": 1});
     let restored = served.call("POST", "/api/config-files/vscode_settings/restore", &back);
     assert_eq!(restored.expect(200).json()["version"], 3);
+    // People of a groups file come into the roster with it, once; nobody leaves.
+    let groups = |text: &str| {
+        let path = "/api/config-files/groups_yaml";
+        served.call("PUT", path, &json!({"content": text})).expect(200).json()["roster_changes"]
+            .clone()
+    };
+    assert_eq!(groups("groups: {gamma: [dora, emil]}"), 3);
+    served.get("/api/users/gamma_emil").expect(200);
+    assert_eq!(groups("groups: {gamma: [dora, finn]}"), 1);
+    served.get("/api/users/gamma_emil").expect(200);
     let secret = json!({"value": "hunter2"});
     let set = served.call("PUT", "/api/settings/gateway_admin_key", &secret).expect(200);
     assert!(!set.body.contains("hunter2"), "{set:?}");

@@ -12,6 +12,7 @@ mod load;
 mod queue;
 mod room;
 mod site;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::fs::File;
