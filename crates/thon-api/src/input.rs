@@ -52,9 +52,13 @@ fn unread(error: &BytesRejection) -> Problem {
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let inner = error.inner();
+        if !inner.is_data() {
+            return Problem::input("body", format!("it is no JSON: {inner}"));
+        }
         let field = error.path().to_string();
         let field = if field == "." { "body".to_owned() } else { field };
-        Problem::input(field, error.inner().to_string())
+        Problem::input(field, inner.to_string())
     })?;
     reader.end().map_err(|error| Problem::input("body", error.to_string()))?;
     Ok(value)

@@ -455,7 +455,7 @@ function fillLoads() {
   };
   set("cpu", host.cpu_percent, `${Math.round(host.cpu_percent)} %`);
   set("memory", host.memory_used, `${bytes(host.memory_used)} of ${bytes(host.memory_total)}`);
-  set("disk", host.disk_used, `${bytes(host.disk_used)} of ${bytes(host.disk_total)}`);
+  set("disk", host.disk_used, `${bytes(host.disk_total - host.disk_used)} free of ${bytes(host.disk_total)}`);
 }
 
 async function measure() {

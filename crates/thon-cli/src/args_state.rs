@@ -82,7 +82,7 @@ pub(crate) enum UserCommand {
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
     },
-    /// Give a user another name; refused where they have files
+    /// Give a user another name; files, password and port go along
     Rename {
         /// Whom, such as `alpha/alice`
         #[arg(value_name = "GROUP/USER")]
@@ -90,7 +90,7 @@ pub(crate) enum UserCommand {
         /// Their new name
         to: Username,
     },
-    /// Move a user to another group; refused where they have files
+    /// Move a user to another group; files, password and port go along
     Move {
         /// Whom, such as `alpha/alice`
         #[arg(value_name = "GROUP/USER")]

@@ -7,9 +7,10 @@ use axum::response::Response;
 use qrcode::QrCode;
 use qrcode::render::svg;
 use serde::{Deserialize, Serialize};
+use thon::core::certificate::Trust;
+use thon::core::instance::InstanceState;
 
-use super::visit::{Oops, Visit};
-use crate::input::Params;
+use super::visit::{Oops, Query, Visit};
 use crate::rest::view::user_of;
 
 /// How large a code is drawn, in pixels.
@@ -29,6 +30,8 @@ struct Card {
     name: String,
     shown: Option<String>,
     url: Option<String>,
+    /// True if it has no address yet, but will have one soon.
+    starts: bool,
     password: Option<String>,
     /// The code, as a picture in text.
     code: Option<String>,
@@ -40,9 +43,11 @@ struct Page {
     group: String,
     groups: Vec<String>,
     without: usize,
+    /// Where the root certificate is that browsers don't know by themselves.
+    root: Option<String>,
 }
 
-pub(super) async fn show(visit: Visit, Params(which): Params<Which>) -> Result<Response, Oops> {
+pub(super) async fn show(visit: Visit, Query(which): Query<Which>) -> Result<Response, Oops> {
     let roster = &visit.site.wanted.roster;
     let cards: Vec<Card> = roster
         .users()
@@ -59,13 +64,18 @@ pub(super) async fn show(visit: Visit, Params(which): Params<Which>) -> Result<R
                 password: view
                     .and_then(|view| view.password.as_ref())
                     .map(|password| password.reveal().to_owned()),
+                starts: view.is_some_and(|view| view.state == InstanceState::Pending),
                 code: url.as_deref().and_then(code),
                 url,
                 id: id.key(),
             }
         })
         .collect();
+    // A certificate that can't be read is said elsewhere, and no card is worth less for it.
+    let certificate = visit.site.node().certificate().await.ok().flatten();
+    let imported = certificate.is_some_and(|found| found.trust == Trust::ImportedRoot);
     let page = Page {
+        root: imported.then(|| format!("{}/ca.crt", visit.site.node().base_url())),
         without: cards.iter().filter(|card| card.url.is_none()).count(),
         groups: roster.groups().iter().map(|group| group.name.to_string()).collect(),
         group: which.group,

@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use thon::core::name::{GroupName, UserId};
 
-use super::visit::{Oops, Visit};
-use crate::input::{InPath, Params, Slice, first, usual};
+use super::visit::{Oops, Query, Visit};
+use crate::input::{InPath, Slice, first, usual};
 use crate::problem::Problem;
 use crate::rest::groups::Team;
 use crate::rest::instances::{self, InstancePage};
@@ -58,7 +58,7 @@ struct InstancesPage {
 pub(super) async fn instances(
     visit: Visit,
     RawQuery(query): RawQuery,
-    Params(wanted): Params<instances::Wanted>,
+    Query(wanted): Query<instances::Wanted>,
 ) -> Result<Response, Oops> {
     let roster = &visit.site.wanted.roster;
     let list = instances::page(&visit.room, roster, &wanted, visit.who.scope)?;
@@ -106,7 +106,7 @@ struct GroupsPage {
 pub(super) async fn groups(
     visit: Visit,
     RawQuery(query): RawQuery,
-    Params(search): Params<Search>,
+    Query(search): Query<Search>,
 ) -> Result<Response, Oops> {
     let slice = Slice::new(search.page, search.page_size)?;
     let text = search.q.to_lowercase();
@@ -174,7 +174,7 @@ struct UsersPage {
 pub(super) async fn users(
     visit: Visit,
     RawQuery(query): RawQuery,
-    Params(wanted): Params<users::Wanted>,
+    Query(wanted): Query<users::Wanted>,
 ) -> Result<Response, Oops> {
     let list = users::page(&visit.app, &visit.site, &wanted)?;
     let page = UsersPage {
@@ -283,7 +283,7 @@ struct WorkspacesPage {
 pub(super) async fn workspaces(
     visit: Visit,
     RawQuery(query): RawQuery,
-    Params(wanted): Params<Places>,
+    Query(wanted): Query<Places>,
 ) -> Result<Response, Oops> {
     let slice = Slice::new(wanted.page, wanted.page_size)?;
     let text = wanted.q.to_lowercase();

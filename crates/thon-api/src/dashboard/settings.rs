@@ -8,9 +8,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
 use thon::core::config::ChatModel;
-use thon::core::state::{Change, ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey};
+use thon::core::state::{
+    Change, ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey, overwritten,
+};
 
-use super::visit::{Oops, Visit};
+use super::visit::{Oops, Query, Visit};
 use crate::input::InPath;
 use crate::problem::Problem;
 use crate::rest::config_files::label;
@@ -158,7 +160,7 @@ pub(super) struct Look {
 pub(super) async fn file(
     visit: Visit,
     InPath(text): InPath<String>,
-    crate::input::Params(Look { version }): crate::input::Params<Look>,
+    Query(Look { version }): Query<Look>,
 ) -> Result<Response, Oops> {
     let key = key(&text)?;
     let all = versions(&visit, key).await?;
@@ -191,7 +193,11 @@ pub(super) async fn check(
     let (problem, brings) = match ConfigFile::new(key, content.as_str()) {
         Ok(file) => {
             let changes = visit.site.brings(&file).map_err(Problem::from)?;
-            let say = |change: &Change| format!("{} {}", change.action(), change.subject());
+            let say = |change: &Change| {
+                let detail = overwritten(&visit.site.stored, change).join("; ");
+                let colon = if detail.is_empty() { "" } else { ": " };
+                format!("{} {}{colon}{detail}", change.action(), change.subject())
+            };
             (None, changes.iter().map(say).collect())
         }
         Err(problem) => (Some(problem), Vec::new()),

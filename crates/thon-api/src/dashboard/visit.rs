@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
 use thon::core::operation::{Operation, OperationState, TaskKind};
@@ -19,6 +20,7 @@ use thon::{Room, Site, csrf};
 use super::{assets, render};
 use crate::app::App;
 use crate::guard::{Administrator, Who};
+use crate::input::Params;
 use crate::problem::{Code, Problem};
 use crate::rest::view::{Work, timestamp};
 
@@ -40,6 +42,18 @@ impl FromRequestParts<App> for Visit {
         let Administrator(who) = Administrator::from_request_parts(parts, app).await?;
         let site = app.service.site().await.map_err(Problem::from)?;
         Ok(Self { app: app.clone(), who, site, room: app.service.room() })
+    }
+}
+
+/// The query of a page; one that can't be used is answered with a page that says so.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Oops;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Oops> {
+        let Params(query) = Params::from_request_parts(parts, app).await?;
+        Ok(Self(query))
     }
 }
 

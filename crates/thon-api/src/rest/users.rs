@@ -402,7 +402,12 @@ async fn relocate(
     let user = user(&id)?;
     let group = to.group.map_or(Ok(user.group.clone()), |group| checked("group", &group))?;
     let name = to.username.map_or(Ok(user.user.clone()), |name| checked("username", &name))?;
-    accept_task(&app, &who, Task::relocation(user, UserId::new(group, name))).await
+    let to = UserId::new(group, name);
+    if to == user {
+        let detail = format!("{user} is there already: name another group or another user name");
+        return Err(Problem::input("group", detail));
+    }
+    accept_task(&app, &who, Task::relocation(user, to)).await
 }
 
 /// Launches the instance of a user.

@@ -112,6 +112,17 @@ async fn archive(
     Ok((headers, body).into_response())
 }
 
+/// The word that says that it is meant.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Confirmed {
+    /// The id once more.
+    #[serde(default)]
+    #[param(required)]
+    confirm: String,
+}
+
 /// What was deleted.
 #[derive(Debug, Serialize, ToSchema)]
 struct Gone {
@@ -124,9 +135,9 @@ struct Gone {
 }
 
 /// Deletes a user's workspace with every file in it, for good, and the stopped sandbox that holds on
-/// to it. Refused while the sandbox runs.
+/// to it. Refused while the sandbox runs, and without the id to confirm it.
 #[utoipa::path(delete, path = "/api/workspaces/{id}", tag = "workspaces", params(
-    ("id" = String, Path, description = "`<group>_<user>`")
+    ("id" = String, Path, description = "`<group>_<user>`"), Confirmed
 ), responses(
     (status = 200, description = "It is deleted", body = Gone), WhenChanged
 ), security(("token" = [])))]
@@ -134,7 +145,12 @@ async fn remove(
     Administrator(who): Administrator,
     State(app): State<App>,
     InPath(id): InPath<String>,
+    Params(Confirmed { confirm }): Params<Confirmed>,
 ) -> Result<Json<Gone>, Problem> {
+    if confirm != id {
+        let detail = format!("every file of {id} would be lost: `?confirm={id}` means it");
+        return Err(Problem::input("confirm", detail));
+    }
     let removed = app.service.remove_workspace(&who.actor, &user(&id)?).await?;
     let removed = removed.ok_or_else(|| Problem::missing(format!("workspace of {id}")))?;
     Ok(Json(Gone { status: "deleted", id, workspace: removed.workspace.to_string() }))

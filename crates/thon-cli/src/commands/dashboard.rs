@@ -37,7 +37,7 @@ async fn password(context: &Context) -> Outcome {
     if ended > 0 {
         context.output.note(&format!("{ended} logged-in browser(s) have to log in anew."));
     }
-    context.output.note("`thon serve` serves the dashboard.");
+    context.output.note("It holds at once; `thon serve` serves the dashboard.");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -36,6 +36,7 @@ async fn add(args: &TokenAddArgs, context: &Context) -> Outcome {
         end.transpose().map_err(|error| CommandFailure::input(format!("--expires: {error}")))?;
     let state = State::open(&context.home()?).await?;
     let secret = state.access().new_token(state.actor(), &args.name, scope, end).await?;
+    let locks_out = !state.access().has_password().await?;
     state.close().await;
     if context.output.json() {
         context.output.value(&serde_json::json!({
@@ -51,6 +52,12 @@ async fn add(args: &TokenAddArgs, context: &Context) -> Outcome {
         "This is the only time that token {} is shown; it has scope {scope}.",
         args.name
     ));
+    if locks_out {
+        context.output.note(
+            "From now on the dashboard lets nobody in without a password, from this machine either: \
+             `thon dashboard password` sets one.",
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use thon::core::name::{UserId, quoted};
 use thon::core::state::{
-    Change, Column, ColumnNames, Difference, Missing, People, difference, wanted,
+    Change, Column, ColumnNames, Difference, Missing, People, Snapshot, difference, overwritten,
+    wanted,
 };
 use thon::{Files, RosterFormat, read_roster, write_private, write_roster};
 
@@ -55,7 +56,7 @@ async fn import_once(args: &ImportArgs, context: &Context) -> Outcome {
     leave_those_with_files(&node, &mut found, context).await?;
     let applied = !args.dry_run && !found.changes.is_empty();
     if !context.output.json() {
-        preview(&file.people, &found, context);
+        preview(&file.people, &found, &desk.stored, context);
     }
     if applied {
         let question =
@@ -160,25 +161,27 @@ fn report(people: &People, found: &Difference, applied: bool, context: &Context)
     context.output.value(&value);
 }
 
-fn preview(people: &People, found: &Difference, context: &Context) {
+fn preview(people: &People, found: &Difference, stored: &Snapshot, context: &Context) {
     if !people.columns.is_empty() {
         let columns = people.columns.iter();
         let columns: Vec<String> =
             columns.map(|(column, heading)| format!("{column} from {}", quoted(heading))).collect();
         context.output.note(&format!("Columns: {}.", columns.join(", ")));
     }
-    let from = |change: &Change| {
-        let Change::AddUser { user, .. } = change else { return String::new() };
+    let detail = |change: &Change| {
+        let Change::AddUser { user, .. } = change else {
+            return overwritten(stored, change).join("; ");
+        };
         let made = people.made.iter().find(|(_, made)| made == user);
         made.map(|(from, _)| format!("from {}", quoted(from))).unwrap_or_default()
     };
     let rows: Vec<_> = found
         .changes
         .iter()
-        .map(|change| vec![plain(change.action()), plain(change.subject()), plain(from(change))])
+        .map(|change| vec![plain(change.action()), plain(change.subject()), plain(detail(change))])
         .collect();
     if !rows.is_empty() {
-        context.output.table(&["CHANGE", "OF", "NAME MADE"], rows);
+        context.output.table(&["CHANGE", "OF", "DETAIL"], rows);
     }
     let kept = match found.kept.len() {
         0 => String::new(),

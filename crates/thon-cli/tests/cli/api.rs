@@ -83,6 +83,13 @@ fn without_docker_the_roster_is_served_and_the_room_is_not() {
     served.get("/api/users/gamma_emil").expect(200);
     assert_eq!(groups("groups: {gamma: [dora, finn]}"), 1);
     served.get("/api/users/gamma_emil").expect(200);
+    let to = json!({"group": "beta"});
+    let nowhere = served.call("POST", "/api/users/beta_bob/move", &to).expect(400).json();
+    assert_eq!(nowhere["field"], "group", "{nowhere}");
+    let broken = served.send("POST", "/api/groups", "content-type: application/json\r\n", "{x");
+    has(&broken.expect(400).body, &["\"field\":\"body\"", "it is no JSON"]);
+    let unconfirmed = served.send("DELETE", "/api/workspaces/beta_bob", "", "").expect(400);
+    assert_eq!(unconfirmed.json()["field"], "confirm");
     let secret = json!({"value": "hunter2"});
     let set = served.call("PUT", "/api/settings/gateway_admin_key", &secret).expect(200);
     assert!(!set.body.contains("hunter2"), "{set:?}");

@@ -110,6 +110,16 @@ fn a_registration_sites_table_is_imported_after_a_preview_and_only_once() {
     let refused = desk.thon(&["import", "people.csv"]).expect(2);
     has(&refused.stderr, &["nobody can be asked", "--yes"]);
     assert_eq!(users(&desk).len(), 1);
+    // What is written over is shown with what it was.
+    desk.thon(&["group", "add", "owls"]).ok();
+    desk.thon(&["user", "add", "owls/zoe", "--display-name", "Zoe"]).ok();
+    desk.file(
+        "owls.yaml",
+        "groups: {owls: {title: The Owls, users: [{name: zoe, display_name: Z.}]}}",
+    );
+    let preview = desk.thon(&["import", "owls.yaml", "--dry-run"]).ok().stdout;
+    has(&preview, &["title \"The Owls\", was none", "name \"Z.\", was \"Zoe\""]);
+    desk.thon(&["--yes", "group", "remove", "owls"]).ok();
 
     assert_eq!(changes(&desk, &["people.csv", "--yes"]).len(), 4);
     assert_eq!(changes(&desk, &["people.csv", "--yes"]), [""; 0]);

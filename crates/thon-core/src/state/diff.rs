@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Snapshot, UserRecord};
-use crate::name::{GroupName, UserId};
+use crate::limits::ByteSize;
+use crate::name::{GroupName, UserId, quoted};
 use crate::roster::{Group, GroupRules, Roster, User};
 
 /// What becomes of those whom the new roster doesn't have.
@@ -27,6 +28,43 @@ pub struct Difference {
     pub unchanged: usize,
     /// Who is there and not in the wanted roster, and stays.
     pub kept: Vec<UserId>,
+}
+
+/// What `change` writes over in `present`, field by field, in words: `title "Owls", was "Team 1"`.
+#[must_use]
+pub fn overwritten(present: &Snapshot, change: &Change) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut compare = |what: &str, old: Option<String>, new: Option<String>| {
+        if old != new {
+            let say = |value: Option<String>| value.map_or("none".to_owned(), |text| quoted(&text));
+            words.push(format!("{what} {}, was {}", say(new), say(old)));
+        }
+    };
+    match change {
+        Change::EditGroup { name, title, rules, .. } => {
+            let Some(old) = present.groups.iter().find(|group| group.name == *name) else {
+                return words;
+            };
+            compare("title", old.title.clone(), title.clone());
+            let (was, is) = (&old.rules, rules);
+            let size = |value: Option<ByteSize>| value.map(|size| size.to_string());
+            compare("memory", size(was.memory), size(is.memory));
+            compare("disk", size(was.disk), size(is.disk));
+            compare("cpus", was.cpus.map(|n| n.to_string()), is.cpus.map(|n| n.to_string()));
+            compare("pids", was.pids.map(|n| n.to_string()), is.pids.map(|n| n.to_string()));
+            let truth = |value: Option<bool>| value.map(|value| value.to_string());
+            compare("internet", truth(was.internet), truth(is.internet));
+        }
+        Change::EditUser { user, display, email, .. } => {
+            let Some(old) = present.users.iter().find(|known| known.user == *user) else {
+                return words;
+            };
+            compare("name", old.display.clone(), display.clone());
+            compare("e-mail", old.email.clone(), email.clone());
+        }
+        _ => {}
+    }
+    words
 }
 
 /// Compares. What the wanted roster doesn't say about somebody stays as it is. Whoever is wanted

@@ -29,7 +29,7 @@ pub use ancestor::{
 };
 pub use change::{Change, Fact, exists, missing, stale};
 pub use config_file::{ConfigFile, ConfigFileKey, ConfigFileVersion, MAX_CONFIG_FILE};
-pub use diff::{Difference, Missing, difference};
+pub use diff::{Difference, Missing, difference, overwritten};
 pub use edit::{EditError, Editor};
 pub use people::{Column, ColumnNames, People, Sheet, people};
 pub use reconcile::{Known, Seen, facts, known, learn};

@@ -24,6 +24,9 @@ use crate::node::Node;
 /// At least this often somebody looks.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
+/// While something is coming up: that it is there is no event of the engine's.
+const LOOK_SOON: Duration = Duration::from_secs(2);
+
 /// Between two looks that there is a reason for: a launch of many is a reason a hundred times.
 const LOOK_APART: Duration = Duration::from_secs(1);
 
@@ -145,9 +148,11 @@ impl Service {
         let mut watch = None;
         loop {
             let begun = Instant::now();
-            self.look().await;
+            let room = self.look().await;
             self.end_what_is_due(&mut watch).await;
-            let next = tokio::time::sleep_until(begun + LOOK_EVERY);
+            let starts = room.instances.iter().any(|view| view.state == InstanceState::Pending);
+            let after = if starts { LOOK_SOON } else { LOOK_EVERY };
+            let next = tokio::time::sleep_until(begun + after);
             tokio::select! {
                 () = next => {}
                 () = self.inner.look.notified() => {
