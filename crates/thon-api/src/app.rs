@@ -4,6 +4,7 @@
 //! Not for: what a route does.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -60,8 +61,8 @@ impl std::fmt::Display for Door {
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) service: Service,
-    /// Whether only programs on this machine reach the server.
-    pub(crate) only_here: bool,
+    /// The address at which the server listens.
+    pub(crate) here: IpAddr,
     /// The port.
     pub(crate) door: Door,
     /// The names under which browsers may ask.
@@ -208,6 +209,8 @@ async fn headers(request: Request, next: Next) -> Response {
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "no-referrer");
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     // Swagger UI styles itself from its scripts.
     set(
         header::CONTENT_SECURITY_POLICY,

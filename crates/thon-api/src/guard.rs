@@ -11,7 +11,7 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use thon::core::access::{Asked, Doors, Foreign, SESSION_COOKIE, Scope};
@@ -21,6 +21,12 @@ use thon::core::state::Actor;
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
+
+/// With which a page says that nobody pressed anything: it keeps itself up to date.
+const REFRESH_HEADER: &str = "x-thon-refresh";
+
+/// How many cookies of a session's name are looked at.
+const MOST_COOKIES: usize = 4;
 
 /// The header in which a page of the dashboard shows that it is one.
 pub(crate) const CSRF_HEADER: &str = "x-thon-csrf";
@@ -37,8 +43,11 @@ pub(crate) struct Who {
 }
 
 /// Finds out who asks, for everything behind it.
-pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match identify(&app, request.method(), request.headers()).await {
+pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let who = identify(&app, &parts).await;
+    let mut request = Request::from_parts(parts, body);
+    match who {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
@@ -48,11 +57,8 @@ pub(crate) async fn guard(State(app): State<App>, mut request: Request, next: Ne
 }
 
 /// Finds out who asks.
-pub(crate) async fn identify(
-    app: &App,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<Who, Problem> {
+pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<Who, Problem> {
+    let headers = &parts.headers;
     let access = app.service.state().access();
     if let Some(shown) = headers.get(header::AUTHORIZATION) {
         let shown = shown.to_str().ok().and_then(|text| {
@@ -70,11 +76,11 @@ pub(crate) async fn identify(
         let actor = Actor::new(&format!("token {}", token.name));
         return Ok(Who { actor, scope: token.scope, session: None });
     }
-    if let Some(id) = session_shown(headers)
-        && let Some(session) = access.session(id.reveal()).await?
-    {
-        admit(&app.doors, method, headers)?;
-        let reads = matches!(*method, Method::GET | Method::HEAD);
+    for id in sessions_shown(headers) {
+        let uses = !is_background(parts);
+        let Some(session) = access.session(id.reveal(), uses).await? else { continue };
+        admit(&app.doors, parts)?;
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let shown = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
         if !reads && !thon::csrf_fits(&id, shown.unwrap_or_default()) {
             let detail = "the request doesn't come from a page of this session";
@@ -89,20 +95,28 @@ pub(crate) async fn identify(
              dashboard",
         ));
     }
-    open(app, method, headers).await
+    open(app, parts).await
 }
 
-/// The id of the session that a browser shows.
-pub(crate) fn session_shown(headers: &HeaderMap) -> Option<Secret> {
+/// The ids of sessions that a browser shows: a page elsewhere on this host may have set another
+/// cookie of that name beside ours, and that is no reason to lock anybody out.
+fn sessions_shown(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let mut cookies = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    let cookies = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
     cookies
-        .find(|(name, _)| name.trim() == SESSION_COOKIE)
+        .filter(|(name, _)| name.trim() == SESSION_COOKIE)
         .map(|(_, value)| Secret::new(value.trim()))
+        .take(MOST_COOKIES)
+}
+
+/// True for what a page asks for by itself, whether anybody looks at it or not.
+fn is_background(parts: &Parts) -> bool {
+    matches!(parts.uri.path(), "/api/load" | "/api/events")
+        || parts.headers.contains_key(REFRESH_HEADER)
 }
 
 /// The case in which neither a token nor a password is needed.
-async fn open(app: &App, method: &Method, headers: &HeaderMap) -> Result<Who, Problem> {
+async fn open(app: &App, parts: &Parts) -> Result<Who, Problem> {
     let needed = |detail: &str| {
         let hint = "`thon token add` makes a token, `thon dashboard password` sets a password";
         Err(Problem::new(Code::Unauthorized, detail).hint(hint))
@@ -111,21 +125,24 @@ async fn open(app: &App, method: &Method, headers: &HeaderMap) -> Result<Who, Pr
     if site.node().config().sandbox.network_mode == NetworkMode::Host {
         return needed("sandboxes share this machine's network, so that this can't be open");
     }
-    if is_passed_on(headers) {
+    if is_passed_on(parts) {
         return needed("the request came through a proxy, so that this can't be open");
     }
-    if !app.only_here {
+    if !app.here.is_loopback() {
         return needed("this server is reached from elsewhere, so that it can't be open");
     }
-    admit(&Doors::default(), method, headers)?;
+    admit(&Doors::default(), parts)?;
     let actor = Actor::new(&format!("{}, this machine", app.door));
     Ok(Who { actor, scope: Scope::Admin, session: None })
 }
 
 /// Refuses what a browser may have been made to send by a page that isn't ours.
-pub(crate) fn admit(doors: &Doors, method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
+pub(crate) fn admit(doors: &Doors, parts: &Parts) -> Result<(), Problem> {
+    let headers = &parts.headers;
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let follows_link = *method == Method::GET
+    // Links lead to pages; what programs ask for is nobody's to lead a browser to.
+    let follows_link = parts.method == Method::GET
+        && !parts.uri.path().starts_with("/api/")
         && text("sec-fetch-mode") == Some("navigate")
         && text("sec-fetch-dest") == Some("document");
     let asked = Asked {
@@ -151,10 +168,22 @@ pub(crate) fn admit(doors: &Doors, method: &Method, headers: &HeaderMap) -> Resu
     })
 }
 
-/// True if a proxy says that it passes the request on: then nobody knows who reaches the proxy.
-fn is_passed_on(headers: &HeaderMap) -> bool {
-    let says = |name| headers.contains_key(name);
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"].into_iter().any(says)
+/// True if a proxy says that it passes the request on, or speaks as proxies alone still do: then
+/// nobody knows who reaches the proxy.
+fn is_passed_on(parts: &Parts) -> bool {
+    const SAY: [&str; 10] = [
+        "cf-connecting-ip",
+        "forwarded",
+        "true-client-ip",
+        "via",
+        "x-client-ip",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-real-ip",
+    ];
+    parts.version < Version::HTTP_11 || SAY.into_iter().any(|name| parts.headers.contains_key(name))
 }
 
 /// True if the request came to nginx over TLS.
@@ -215,11 +244,19 @@ mod tests {
         pairs.iter().map(pair).collect()
     }
 
+    /// A request for a path with these headers.
+    fn asked(method: &Method, path: &str, pairs: &[(&'static str, &'static str)]) -> Parts {
+        let request = axum::http::Request::builder().method(method).uri(path);
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        parts.headers = headers(pairs);
+        parts
+    }
+
     #[test]
     fn what_the_headers_say_is_what_is_judged() {
         let doors = Doors::default().named("hack.example.org");
         let fits = |method: Method, pairs: &[(&'static str, &'static str)]| {
-            admit(&doors, &method, &headers(pairs)).is_ok()
+            admit(&doors, &asked(&method, "/users", pairs)).is_ok()
         };
         let host = ("host", "localhost:8501");
         assert!(fits(Method::POST, &[host, ("origin", "http://localhost:8501")]));
@@ -233,16 +270,40 @@ mod tests {
         ];
         assert!(fits(Method::GET, &link));
         assert!(!fits(Method::POST, &link));
+        let archive = asked(&Method::GET, "/api/workspaces/a_b/archive", &link);
+        assert!(admit(&doors, &archive).is_err(), "a page leads nobody to the API");
         let tls = [("host", "hack.example.org"), ("origin", "https://hack.example.org")];
         assert!(!fits(Method::POST, &tls));
         assert!(fits(Method::POST, &[tls[0], tls[1], ("x-forwarded-proto", "https")]));
     }
 
     #[test]
-    fn the_session_is_found_among_other_cookies() {
-        let shown =
-            |text| session_shown(&headers(&[("cookie", text)])).map(|id| id.reveal().to_owned());
-        assert_eq!(shown("a=b; thon-session=xyz; c=d"), Some("xyz".to_owned()));
-        assert_eq!(shown("my-thon-session=xyz; thon-sessions=1"), None);
+    fn the_sessions_are_found_among_other_cookies() {
+        let shown = |text| {
+            let headers = headers(&[("cookie", text)]);
+            sessions_shown(&headers).map(|id| id.reveal().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown("a=b; thon-session=xyz; c=d"), ["xyz"]);
+        assert_eq!(shown("thon-session=bad; thon-session=xyz"), ["bad", "xyz"]);
+        assert!(shown("my-thon-session=xyz; thon-sessions=1").is_empty());
+    }
+
+    #[test]
+    fn a_proxy_is_known_by_what_it_says_and_how_it_speaks() {
+        let plain = asked(&Method::GET, "/", &[("host", "localhost")]);
+        assert!(!is_passed_on(&plain));
+        for name in ["x-forwarded-host", "via", "x-client-ip"] {
+            assert!(is_passed_on(&asked(&Method::GET, "/", &[(name, "1")])), "{name}");
+        }
+        let mut old = plain;
+        old.version = Version::HTTP_10;
+        assert!(is_passed_on(&old), "nginx passes on so by itself");
+    }
+
+    #[test]
+    fn what_a_page_asks_for_by_itself_keeps_no_session_alive() {
+        assert!(is_background(&asked(&Method::GET, "/api/load?id=a_b", &[])));
+        assert!(is_background(&asked(&Method::GET, "/users", &[("x-thon-refresh", "1")])));
+        assert!(!is_background(&asked(&Method::GET, "/users", &[])));
     }
 }

@@ -140,6 +140,11 @@ impl Problem {
         self.code
     }
 
+    /// True if whoever asked isn't let in.
+    pub(crate) const fn is_refusal(&self) -> bool {
+        matches!(self.code, Code::Unauthorized | Code::Forbidden)
+    }
+
     /// What went wrong, in one line.
     pub(crate) fn detail(&self) -> &str {
         &self.detail

@@ -89,7 +89,7 @@ impl Server {
         let (end, ending) = watch::channel(false);
         let app = |door| App {
             service: service.clone(),
-            only_here: address.ip().is_loopback(),
+            here: address.ip(),
             door,
             doors: doors.clone(),
             ending: ending.clone(),

@@ -381,7 +381,7 @@ async function bring() {
   if (under) { again = true; return; }
   under = true;
   try {
-    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    const answer = await fetch(location.href, { headers: { accept: "text/html", "x-thon-refresh": "1" } });
     if (answer.status === 401) { location.reload(); return; }
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -20,8 +20,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tokio::runtime::Builder;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
 use crate::context::Context;
 use crate::output::Output;
 
@@ -34,9 +35,18 @@ fn main() -> ExitCode {
         Err(error) => return explain(&error),
     };
     let output = Output::new(&cli.global);
-    // One thread drives everything: the work is waiting, and blocking calls have threads of their
+    // One thread drives a command: the work is waiting, and blocking calls have threads of their
     // own. A pool per core would only cost memory beside the sandboxes.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = match &cli.command {
+        // Many ask at once, and nobody waits for another's page.
+        Command::Serve(_) => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(2);
+            builder
+        }
+        _ => Builder::new_current_thread(),
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output.error(

@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use axum::Form;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use thon::LogIn;
@@ -30,11 +31,10 @@ pub(super) struct Next {
 /// The page with the form.
 pub(super) async fn show(
     State(app): State<App>,
-    method: Method,
-    headers: HeaderMap,
     Query(Next { next }): Query<Next>,
+    parts: Parts,
 ) -> Response {
-    if identify(&app, &method, &headers).await.is_ok() {
+    if identify(&app, &parts).await.is_ok() {
         return Redirect::to(inside(&next)).into_response();
     }
     let mut page = ask(&app, &next, None).await;
@@ -73,15 +73,15 @@ pub(super) struct Shown {
 pub(super) async fn log_in(
     State(app): State<App>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    method: Method,
-    headers: HeaderMap,
+    parts: Parts,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Result<Response, Oops> {
-    admit(&app.doors, &method, &headers)?;
+    admit(&app.doors, &parts)?;
+    let headers = parts.headers;
     let Form(Shown { password, next }) = form
         .map_err(|_| Problem::new(Code::BadInput, "the form has no password").about("password"))?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-    let address = whence(peer.ip(), &headers);
+    let address = whence(peer.ip(), app.here, &headers);
     let access = app.service.state().access();
     let said = access.log_in(address, agent.unwrap_or_default(), &password).await?;
     let done = match said {
@@ -121,9 +121,11 @@ fn cookie(value: &str, seconds: u64, headers: &HeaderMap) -> String {
     )
 }
 
-/// Where a browser is: nginx, on this machine, says whom it asks for.
-fn whence(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-    let said = headers.get("x-real-ip").filter(|_| peer.is_loopback());
+/// Where a browser is: nginx, on this machine, says whom it asks for. It dials where the server
+/// listens, and comes from that address or from the loopback.
+fn whence(peer: IpAddr, here: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let ours = peer.is_loopback() || peer.to_canonical() == here.to_canonical();
+    let said = headers.get("x-real-ip").filter(|_| ours);
     said.and_then(|said| said.to_str().ok()?.parse().ok()).unwrap_or(peer)
 }
 

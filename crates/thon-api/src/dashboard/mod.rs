@@ -50,8 +50,11 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 /// Lets those in who may; everyone else is shown where to log in.
-async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match identify(&app, request.method(), request.headers()).await {
+async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let who = identify(&app, &parts).await;
+    let mut request = Request::from_parts(parts, body);
+    match who {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await

@@ -3,6 +3,8 @@
 //! For: showing what is configured, and what a file would become before it is stored.
 //! Not for: storing; the API's routes do it.
 
+use std::time::Duration;
+
 use axum::Form;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use thon::core::state::{
 
 use super::visit::{Oops, Query, Visit};
 use crate::input::InPath;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::rest::config_files::label;
 use crate::rest::view::timestamp;
 
@@ -116,6 +118,12 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
     visit.page("settings.html", "/settings", "Settings", page).await
 }
 
+/// How long the shortest comparison is looked for: afterwards a longer one does.
+const COMPARING: Duration = Duration::from_millis(300);
+
+/// How many lines of a comparison are shown.
+const MOST_LINES: usize = 2_000;
+
 /// A line of a comparison.
 #[derive(Serialize)]
 struct Line {
@@ -170,7 +178,10 @@ pub(super) async fn file(
     }
     let shown = looked_at.or(all.first());
     let content = shown.map_or("", |one| one.file.content()).to_owned();
-    let diff = looked_at.map(|_| compare(present(&all), &content));
+    let diff = match looked_at {
+        Some(_) => Some(compared(present(&all), &content).await?),
+        None => None,
+    };
     let page = page(key, &all, content, None, diff, version);
     visit.page("file.html", "/settings", label(key), page).await
 }
@@ -202,7 +213,7 @@ pub(super) async fn check(
         }
         Err(problem) => (Some(problem), Vec::new()),
     };
-    let diff = Some(compare(present(&all), &content));
+    let diff = Some(compared(present(&all), &content).await?);
     let page = FilePage { brings, ..page(key, &all, content, problem, diff, None) };
     visit.page("file.html", "/settings", label(key), page).await
 }
@@ -244,9 +255,16 @@ fn page(
     }
 }
 
+/// Compares apart from what serves others.
+async fn compared(before: &str, after: &str) -> Result<Vec<Line>, Oops> {
+    let (before, after) = (before.to_owned(), after.to_owned());
+    let lines = tokio::task::spawn_blocking(move || compare(&before, &after)).await;
+    Ok(lines.map_err(|_| Problem::new(Code::Internal, "comparing the texts ended early"))?)
+}
+
 /// The lines that differ, each with a few around it.
 fn compare(before: &str, after: &str) -> Vec<Line> {
-    let diff = TextDiff::from_lines(before, after);
+    let diff = TextDiff::configure().timeout(COMPARING).diff_lines(before, after);
     let mut lines = Vec::new();
     for (number, group) in diff.grouped_ops(3).iter().enumerate() {
         if number > 0 {
@@ -258,6 +276,10 @@ fn compare(before: &str, after: &str) -> Vec<Line> {
                 ChangeTag::Insert => "add",
                 ChangeTag::Equal => "same",
             };
+            if lines.len() >= MOST_LINES {
+                lines.push(Line { kind: "gap", text: "… and more".to_owned() });
+                return lines;
+            }
             lines.push(Line { kind, text: change.value().trim_end_matches('\n').to_owned() });
         }
     }
@@ -325,5 +347,13 @@ mod tests {
         assert_eq!((of("del"), of("add"), of("gap")), (vec!["line 2"], vec!["new"], vec!["…"]));
         assert!(lines.len() < 20);
         assert!(compare(&before, &before).is_empty());
+        // Two large files with nothing in common: the shortest way from one to the other would
+        // take minutes.
+        let large = |word: &str| {
+            let lines: Vec<_> = (0..100_000).map(|n| format!("{word} {n}\n")).collect();
+            lines.concat()
+        };
+        let lines = compare(&large("one"), &large("other"));
+        assert_eq!(lines.len(), MOST_LINES + 1);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
 use thon::core::event::Stamped;
 use tokio_stream::wrappers::BroadcastStream;
@@ -18,11 +19,14 @@ use utoipa_axum::routes;
 
 use super::view::timestamp;
 use crate::app::App;
-use crate::guard::Reader;
+use crate::guard::{Reader, identify};
 use crate::problem::WhenRead;
 
 /// How often a silent stream says that it is alive: proxies give up after a minute.
 const ALIVE: Duration = Duration::from_secs(15);
+
+/// How often somebody who watches is asked again who they are.
+const ASKED_AGAIN: Duration = Duration::from_secs(5);
 
 pub(super) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(events))
@@ -37,17 +41,33 @@ pub(super) fn router() -> OpenApiRouter<App> {
 async fn events(
     _: Reader,
     State(app): State<App>,
+    parts: Parts,
 ) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
     let said = BroadcastStream::new(app.service.events().subscribe());
     let mut ending = app.ending.clone();
     let ended = async move {
-        let _ = ending.wait_for(|ending| *ending).await;
+        tokio::select! {
+            _ = ending.wait_for(|ending| *ending) => {}
+            () = turned_away(&app, parts) => {}
+        }
     };
     let said = until(said, ended).map(|said| Ok(message(said)));
     // The first word makes the answer's head go out: who watches knows that nothing is missed from
     // here on.
     let hello = tokio_stream::once(Ok(Message::default().event("hello").data("{}")));
     Sse::new(hello.chain(said)).keep_alive(KeepAlive::new().interval(ALIVE))
+}
+
+/// Waits until whoever asked so would no longer be let in: their session or token has ended.
+async fn turned_away(app: &App, parts: Parts) {
+    loop {
+        tokio::time::sleep(ASKED_AGAIN).await;
+        // A database that doesn't answer now turns nobody away.
+        let refused = identify(app, &parts).await.is_err_and(|problem| problem.is_refusal());
+        if refused {
+            return;
+        }
+    }
 }
 
 /// A stream that ends when `end` is there.

@@ -176,9 +176,12 @@ fn with_tokens_everything_needs_one_and_one_that_reads_changes_nothing() {
     let list = desk.thon(&["token", "list"]).ok().stdout;
     has(&list, &["reads", "read", "admin"]);
     assert!(!list.contains(&reads), "a token is shown once");
-    desk.thon(&["token", "revoke", "reads"]).ok();
     served.token = Some(reads);
+    let mut watching = served.watch();
+    desk.thon(&["token", "revoke", "reads"]).ok();
     served.get("/api/users").expect(401);
+    // Whoever watches is turned away too: the stream ends.
+    std::io::copy(&mut watching, &mut std::io::sink()).unwrap();
     has(&desk.thon(&["token", "add", "a b"]).expect(2).stderr, &["token name \"a b\""]);
     has(&desk.thon(&["token", "revoke", "nobody"]).expect(1).stderr, &["thon token list"]);
 }

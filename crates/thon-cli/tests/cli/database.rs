@@ -252,6 +252,21 @@ fn a_run_takes_both_rosters_and_whoever_is_moved_takes_their_files_along() {
     has(&asked, &["Move beta/bob to beta/bobby?", "Files move along", "--yes"]);
     assert_eq!(stage.instance("beta", "bob"), bob, "nothing happened unasked");
 
+    // Whatever was noted of the new name: files that are there already are nobody's to throw away.
+    stage.thon(&["user", "add", "beta/bobby"]).ok();
+    stage.run_with(&["--yes", "--from-db", "--user", "beta/bobby"]).ok();
+    let other = stage.instance("beta", "bobby");
+    write_file(other.container(), "/workspace/old.txt", "of another");
+    stage.thon(&["--yes", "user", "remove", "beta/bobby"]).ok();
+    stage.run_with(&["--yes", "--from-db", "--prune"]).ok();
+    let notes = stage.thon_home().join("imports");
+    std::fs::create_dir_all(&notes).unwrap();
+    std::fs::write(notes.join("beta_bobby"), "move of beta/carl\n").unwrap();
+    let refused = stage.thon(&[&["--yes"], &rename[..]].concat()).expect(1);
+    has(&refused.stderr, &["files", "of beta/bobby already"]);
+    assert!(stage.volumes().contains(&stage.volume_name("beta/bobby")), "they are gone");
+    stage.thon(&["--yes", "workspace", "remove", "beta/bobby"]).ok();
+
     let moved = stage.thon(&[&["--yes"], &rename[..]].concat()).ok();
     has(&moved.stderr, &["beta/bob is beta/bobby from now on, files included"]);
     stage.run_with(&["--yes", "--from-db"]).ok();

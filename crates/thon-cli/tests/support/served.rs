@@ -81,6 +81,26 @@ impl Served {
         Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
+    /// Watches the stream of events; ready as soon as it has said hello.
+    pub(crate) fn watch(&self) -> TcpStream {
+        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        let token = self.token.as_deref().unwrap_or_default();
+        let request = format!(
+            "GET /api/events HTTP/1.1\r\nhost: {}:{}\r\nauthorization: Bearer {token}\r\n\
+             connection: close\r\n\r\n",
+            self.host, self.port
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let (mut said, mut piece) = (Vec::new(), [0; 256]);
+        while !String::from_utf8_lossy(&said).contains("hello") {
+            let length = stream.read(&mut piece).unwrap();
+            assert!(length > 0, "{}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&piece[..length]);
+        }
+        stream
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, "", "")
     }

@@ -45,7 +45,7 @@ impl ConfigFileKey {
     /// True if its contents may hold keys, and so must not be shown to just anybody.
     #[must_use]
     pub const fn is_secret(self) -> bool {
-        matches!(self, Self::KiloJsonc)
+        matches!(self, Self::KiloJsonc | Self::VscodeSettings)
     }
 }
 

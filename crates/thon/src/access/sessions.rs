@@ -98,8 +98,9 @@ impl Access<'_> {
         }
     }
 
-    /// The session whose id a browser shows, if it is one that lasts.
-    pub async fn session(self, shown: &str) -> Result<Option<Session>, Error> {
+    /// The session whose id a browser shows, if it is one that lasts. It lasts longer for being
+    /// asked for, unless nobody `uses` it: pages keep themselves up to date, seen or not.
+    pub async fn session(self, shown: &str, uses: bool) -> Result<Option<Session>, Error> {
         if !may_be_session(shown) {
             return Ok(None);
         }
@@ -107,7 +108,7 @@ impl Access<'_> {
         let found = self.state.session_store().find_session(&hash(shown)).await?;
         let now = self.now();
         let Some(session) = found.filter(|session| !session.is_over(now)) else { return Ok(None) };
-        if is_old(session.seen_at, now) {
+        if uses && is_old(session.seen_at, now) {
             self.state.session_store().session_seen(session.number, now).await?;
         }
         Ok(Some(session))
@@ -115,7 +116,7 @@ impl Access<'_> {
 
     /// Ends the session whose id a browser shows; false if there is none.
     pub async fn log_out(self, shown: &str) -> Result<bool, Error> {
-        let Some(session) = self.session(shown).await? else { return Ok(false) };
+        let Some(session) = self.session(shown, true).await? else { return Ok(false) };
         let store = self.state.session_store();
         Ok(store.end_session(&session.actor(), session.number).await?)
     }
@@ -210,14 +211,14 @@ mod tests {
 
         let state = place.open().await;
         let access = state.access();
-        assert_eq!(access.session(one.id.reveal()).await.unwrap(), Some(one.session.clone()));
+        assert_eq!(access.session(one.id.reveal(), true).await.unwrap(), Some(one.session.clone()));
         let wrong = one.id.reveal().chars().rev().collect::<String>();
         for wrong in ["", &wrong, &one.id.reveal()[1..], &hash(one.id.reveal())] {
-            assert_eq!(access.session(wrong).await.unwrap(), None, "{wrong}");
+            assert_eq!(access.session(wrong, true).await.unwrap(), None, "{wrong}");
             assert!(!access.log_out(wrong).await.unwrap());
         }
         assert!(access.log_out(one.id.reveal()).await.unwrap());
-        assert_eq!(access.session(one.id.reveal()).await.unwrap(), None);
+        assert_eq!(access.session(one.id.reveal(), true).await.unwrap(), None);
         let log = state.store().audit(9).await.unwrap();
         let said: Vec<String> = log.iter().map(|e| format!("{}: {}", e.actor, e.action)).collect();
         let expected = [
@@ -235,12 +236,12 @@ mod tests {
         let access = state.access();
         let step = SESSION_IDLE.checked_sub(Duration::from_secs(1)).unwrap();
         let mut lasted = Duration::ZERO;
-        while access.session(used.id.reveal()).await.unwrap().is_some() {
+        while access.session(used.id.reveal(), true).await.unwrap().is_some() {
             place.clock.advance(step);
             lasted += step;
         }
         assert!((SESSION_LONGEST..SESSION_LONGEST + step).contains(&lasted), "{lasted:?}");
-        assert_eq!(access.session(idle.id.reveal()).await.unwrap(), None);
+        assert_eq!(access.session(idle.id.reveal(), true).await.unwrap(), None);
         assert_eq!(access.sessions().await.unwrap(), []);
         assert_eq!(access.end_sessions(&Actor::new("test")).await.unwrap(), 0);
     }
@@ -254,10 +255,10 @@ mod tests {
             access.sessions().await.unwrap().iter().map(|session| session.number).collect();
         assert_eq!(numbers, [two.session.number, one.session.number]);
         assert_eq!(access.end_sessions(&actor).await.unwrap(), 2);
-        assert_eq!(access.session(one.id.reveal()).await.unwrap(), None);
+        assert_eq!(access.session(one.id.reveal(), true).await.unwrap(), None);
         let three = log_in(&state).await;
         assert_eq!(access.set_password(&actor, &Secret::new("another horse")).await.unwrap(), 1);
-        assert_eq!(access.session(three.id.reveal()).await.unwrap(), None);
+        assert_eq!(access.session(three.id.reveal(), true).await.unwrap(), None);
         assert!(matches!(try_in(&state, "203.0.113.7", PASSWORD).await, LogIn::Wrong));
     }
 

@@ -65,7 +65,7 @@ impl Node {
             commit().await
         };
         if let Err(error) = carried.await {
-            self.give_up(to).await;
+            self.give_up(user, to).await;
             if at_work {
                 let roster = self.config().groups.users().map(|(id, _)| id).collect();
                 let selected = vec![user.clone()];
@@ -73,6 +73,8 @@ impl Node {
             }
             return Err(error);
         }
+        // From here on the files are theirs, and no later move may take them for left-overs.
+        drop(fs::remove_file(self.import_note(to)));
         let left_behind = self.clear_away(user, to).await.err();
         Ok(Relocated { was_at_work: at_work, left_behind })
     }
@@ -83,13 +85,12 @@ impl Node {
         let there = self.files(user).await?;
         if there == Files::Sandbox && from == Workspace::Ephemeral {
             let cause = "their files are in the sandbox alone (`workspace.ephemeral`)";
-            let advice = "let them save elsewhere, then `thon remove` the sandbox and try again";
+            let advice =
+                "let them save elsewhere, then remove the sandbox in the dashboard and try again";
             return Err(moving(user, to, FailureKind::Conflict, cause, advice).into());
         }
-        if self.import_note(to).exists() {
-            // Left by a move that was killed; nobody has been at work in it under that name.
-            self.give_up(to).await;
-        }
+        // Left by the same move that was killed: nobody has been at work in it under that name.
+        self.give_up(user, to).await;
         if let files @ (Files::Workspace(_) | Files::Sandbox) = self.files(to).await? {
             let cause = format!("there are {files} of {to} already");
             let advice = format!(
@@ -107,7 +108,7 @@ impl Node {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| in_words("making the folder", &folder, &error))?;
-        write_private(&self.import_note(to), format!("move of {user}\n").as_bytes())?;
+        write_private(&self.import_note(to), note_of(user).as_bytes())?;
         self.runtime().ensure_workspace(to, &place).await?;
         let source = self.keeper().read(user, &from).await?;
         let mut say = steps.pieces(0, user);
@@ -131,10 +132,11 @@ impl Node {
         Ok(())
     }
 
-    /// Takes away what was copied for a move that didn't come to its end.
-    async fn give_up(&self, to: &UserId) {
+    /// Takes away what was copied for a move of `user` that didn't come to its end. What another
+    /// move, or an import, has left is somebody's to look at.
+    async fn give_up(&self, user: &UserId, to: &UserId) {
         let note = self.import_note(to);
-        if !note.exists() {
+        if !fs::read_to_string(&note).is_ok_and(|text| text == note_of(user)) {
             return;
         }
         let Ok(place) = self.workspace_of(to) else { return };
@@ -152,7 +154,6 @@ impl Node {
             seat.user = to.clone();
         }
         store.save_seats(&seats).await?;
-        drop(fs::remove_file(self.import_note(to)));
         let sandboxes = self.runtime().observe().await?;
         if let Some(sandbox) = of(&sandboxes, user) {
             self.runtime().remove(&sandbox.id).await?;
@@ -163,6 +164,11 @@ impl Node {
         })?;
         self.keeper().delete(user, &from).await
     }
+}
+
+/// What is written down while the files of `user` are copied.
+fn note_of(user: &UserId) -> String {
+    format!("move of {user}\n")
 }
 
 fn moving(user: &UserId, to: &UserId, kind: FailureKind, cause: &str, advice: &str) -> Failure {
