@@ -44,16 +44,19 @@ pub(crate) struct Who {
 
 /// Finds out who asks, for everything behind it.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let who = identify(&app, &parts).await;
-    let mut request = Request::from_parts(parts, body);
-    match who {
-        Ok(who) => {
-            request.extensions_mut().insert(who);
-            next.run(request).await
-        }
+    match known(&app, request).await {
+        Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The request with who asks, which everything behind the guard finds in it.
+pub(crate) async fn known(app: &App, request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let who = identify(app, &parts).await?;
+    let mut request = Request::from_parts(parts, body);
+    request.extensions_mut().insert(who);
+    Ok(request)
 }
 
 /// Finds out who asks.

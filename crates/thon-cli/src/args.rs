@@ -206,10 +206,12 @@ pub(crate) struct UpArgs {
 #[derive(Debug, Args, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
+    /// Only these users, as `alice` or `alpha/alice`; everyone if nobody is named
+    pub(crate) users: Vec<String>,
     /// Only the users of this group (may be repeated)
     #[arg(long, value_name = "GROUP")]
     pub(crate) group: Vec<String>,
-    /// Only this user, as `alice` or `alpha/alice` (may be repeated)
+    /// Only this user: the same as naming them without `--user` (may be repeated)
     #[arg(long, value_name = "USER")]
     pub(crate) user: Vec<String>,
     /// Take the roster from this groups.yaml instead of the configuration

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::{App, dressed, programs};
-use crate::guard::identify;
+use crate::guard::known;
 use crate::problem::{Code, Problem};
 use visit::Oops;
 
@@ -51,16 +51,10 @@ pub(crate) fn router(app: App) -> Router {
 
 /// Lets those in who may; everyone else is shown where to log in.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let who = identify(&app, &parts).await;
-    let mut request = Request::from_parts(parts, body);
-    match who {
-        Ok(who) => {
-            request.extensions_mut().insert(who);
-            next.run(request).await
-        }
+    let wanted = request.uri().path_and_query().map(ToString::to_string);
+    match known(&app, request).await {
+        Ok(request) => next.run(request).await,
         Err(problem) if problem.code() == Code::Unauthorized => {
-            let wanted = request.uri().path_and_query().map(ToString::to_string);
             login::ask(&app, wanted.as_deref().unwrap_or("/"), None).await
         }
         Err(problem) => Oops(problem).into_response(),

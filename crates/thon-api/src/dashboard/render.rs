@@ -35,6 +35,7 @@ static TEMPLATES: LazyLock<Result<Environment<'static>, String>> = LazyLock::new
     });
     environment.add_filter("code", |text: &str| Value::from_safe_string(in_code(text)));
     let all = templates!(
+        "bare.html",
         "base.html",
         "error.html",
         "group.html",

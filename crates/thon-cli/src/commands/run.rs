@@ -93,7 +93,7 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
     }
     let request = RunRequest {
         roster: everyone(&config.groups),
-        selected: selected(&config.groups, &args.group, &args.user)?,
+        selected: selected(&config.groups, &args.group, &[&args.users[..], &args.user].concat())?,
         prune: args.prune,
         recreate: args.recreate,
         ..RunRequest::default()

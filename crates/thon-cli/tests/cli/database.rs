@@ -254,7 +254,7 @@ fn a_run_takes_both_rosters_and_whoever_is_moved_takes_their_files_along() {
 
     // Whatever was noted of the new name: files that are there already are nobody's to throw away.
     stage.thon(&["user", "add", "beta/bobby"]).ok();
-    stage.run_with(&["--yes", "--from-db", "--user", "beta/bobby"]).ok();
+    stage.run_with(&["--yes", "--from-db", "beta/bobby"]).ok();
     let other = stage.instance("beta", "bobby");
     write_file(other.container(), "/workspace/old.txt", "of another");
     stage.thon(&["--yes", "user", "remove", "beta/bobby"]).ok();

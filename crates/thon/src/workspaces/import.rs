@@ -125,6 +125,17 @@ impl Node {
         self.home().imports().join(name.strip_suffix(ARCHIVE_SUFFIX).unwrap_or(&name))
     }
 
+    /// Notes what is about to be written into a user's workspace, for whoever finds half of it.
+    pub(crate) fn note_import(&self, user: &UserId, what: &str) -> Result<(), Failure> {
+        let folder = self.home().imports();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|error| in_words("making the folder", &folder, &error))?;
+        write_private(&self.import_note(user), format!("{what}\n").as_bytes())
+    }
+
     async fn check_import(
         &self,
         import: &Import,
@@ -185,13 +196,7 @@ impl Node {
         let fresh = gate.is_fresh();
         if fresh {
             // Whoever is killed from here on can go on with the same archive.
-            let folder = self.home().imports();
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&folder)
-                .map_err(|error| in_words("making the folder", &folder, &error))?;
-            write_private(&note, format!("{sum}\n").as_bytes())?;
+            self.note_import(&import.user, &sum)?;
         }
         let ensured = self.runtime().ensure_workspace(&import.user, &workspace).await;
         if fresh && ensured.is_err() {

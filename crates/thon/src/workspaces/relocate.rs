@@ -10,7 +10,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 
 use thon_core::adapter::{Failure, FailureKind, SandboxRuntime, Store, WorkspaceKeeper};
 use thon_core::archive::{Bounds, Gate};
@@ -20,11 +19,9 @@ use thon_core::sandbox::Phase;
 use thon_core::workspace::Workspace;
 use thon_docker::feed;
 
-use super::files::in_words;
 use super::recode::{Direction, Stopped, recode};
 use super::{Steps, of};
 use crate::error::Error;
-use crate::file::write_private;
 use crate::files::Files;
 use crate::node::Node;
 use crate::store::FileStore;
@@ -102,13 +99,7 @@ impl Node {
             return Ok(());
         }
         let steps = Steps::begin(self, "move", &format!("taking the files of {user} along"), 1);
-        let folder = self.home().imports();
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| in_words("making the folder", &folder, &error))?;
-        write_private(&self.import_note(to), note_of(user).as_bytes())?;
+        self.note_import(to, &note_of(user))?;
         self.runtime().ensure_workspace(to, &place).await?;
         let source = self.keeper().read(user, &from).await?;
         let mut say = steps.pieces(0, user);
@@ -136,7 +127,7 @@ impl Node {
     /// move, or an import, has left is somebody's to look at.
     async fn give_up(&self, user: &UserId, to: &UserId) {
         let note = self.import_note(to);
-        if !fs::read_to_string(&note).is_ok_and(|text| text == note_of(user)) {
+        if !fs::read_to_string(&note).is_ok_and(|text| text.trim() == note_of(user)) {
             return;
         }
         let Ok(place) = self.workspace_of(to) else { return };
@@ -168,7 +159,7 @@ impl Node {
 
 /// What is written down while the files of `user` are copied.
 fn note_of(user: &UserId) -> String {
-    format!("move of {user}\n")
+    format!("move of {user}")
 }
 
 fn moving(user: &UserId, to: &UserId, kind: FailureKind, cause: &str, advice: &str) -> Failure {
