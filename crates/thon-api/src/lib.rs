@@ -4,6 +4,7 @@
 //! Not for: rules; they are the library's. Not for participants; no page of this is theirs.
 
 mod app;
+mod connections;
 mod dashboard;
 mod guard;
 mod input;

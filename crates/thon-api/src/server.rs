@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::app::{App, Door, router};
+use crate::connections::{self, SILENT};
 use crate::dashboard;
 
 /// How long requests may take to end after the server was asked to.
@@ -95,19 +96,10 @@ impl Server {
             ending: ending.clone(),
             requests: Arc::default(),
         };
-        let asked = |mut ending: watch::Receiver<bool>| async move {
-            let _ = ending.wait_for(|ending| *ending).await;
-        };
-        // A router by itself is put together anew for each connection, 180 KiB of it.
-        let programs = router(app(Door::Api)).into_make_service();
-        let serving = tokio::spawn(
-            axum::serve(api, programs).with_graceful_shutdown(asked(ending.clone())).into_future(),
-        );
-        let pages = dashboard::router(app(Door::Dashboard))
-            .into_make_service_with_connect_info::<SocketAddr>();
-        let showing = tokio::spawn(
-            axum::serve(web, pages).with_graceful_shutdown(asked(ending.clone())).into_future(),
-        );
+        let api = connections::serve(api, router(app(Door::Api)), ending.clone(), SILENT);
+        let pages = dashboard::router(app(Door::Dashboard));
+        let web = connections::serve(web, pages, ending.clone(), SILENT);
+        let (serving, showing) = (tokio::spawn(api), tokio::spawn(web));
         let attended = service.attend(stop).await;
         end.send_replace(true);
         // Whoever is still being answered then is told by a closed connection.
