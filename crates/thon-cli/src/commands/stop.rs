@@ -54,10 +54,12 @@ fn report(
 ) -> ExitCode {
     if context.output.json() {
         context.output.value(&serde_json::json!({ word: users, "failures": failures }));
-    } else {
+    } else if !users.is_empty() {
         context
             .output
             .note(&format!("{word} {}; {hint}", count(users.len(), "sandbox", "sandboxes")));
+    } else if failures.is_empty() {
+        context.output.note(&format!("nothing to do: no sandbox was there to be {word}"));
     }
     for failure in failures {
         context.output.error(&format!("{}: {}", failure.user, failure.failure), 1);
