@@ -116,7 +116,9 @@ fn check(what: &'static str, value: &str) -> Result<(), NameError> {
     } else {
         return Ok(());
     };
-    Err(NameError { what, value: value.to_owned(), problem, suggestion: slugify(value) })
+    // Of `<group>/<user>`, where the user alone is asked for, the user is meant.
+    let meant = value.rsplit_once('/').map_or(value, |(_, last)| last);
+    Err(NameError { what, value: value.to_owned(), problem, suggestion: slugify(meant) })
 }
 
 macro_rules! slug_type {
@@ -322,6 +324,7 @@ mod tests {
         let suggestion = |text: &str| Username::new(text).unwrap_err().suggestion;
         assert_eq!(suggestion("Ada Lovelace").as_deref(), Some("ada-lovelace"));
         assert_eq!(suggestion("José Müller").as_deref(), Some("jose-mueller"));
+        assert_eq!(suggestion("beta/bob").as_deref(), Some("bob"));
         assert_eq!(suggestion("grace.hopper@navy.mil").as_deref(), Some("grace-hopper"));
         assert_eq!(suggestion("../../etc").as_deref(), Some("etc"));
         assert_eq!(suggestion("🦀"), None);

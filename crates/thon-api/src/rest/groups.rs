@@ -222,10 +222,20 @@ async fn create(
     Body(new): Body<NewTeam>,
 ) -> Result<Response, Problem> {
     let name: GroupName = checked("name", &new.name)?;
+    reachable(&name)?;
     let site = app.service.site().await?;
     let changes = site.editor().add_group(&name, new.title.as_deref(), new.rules.read()?)?;
     app.service.apply(&who.actor, &changes).await?;
     answer(StatusCode::CREATED, &*app.service.site().await?, &name)
+}
+
+/// Refuses a name for which this API has another use: paths of the ancestor lie where groups do.
+fn reachable(name: &GroupName) -> Result<(), Problem> {
+    if !["events", "export"].contains(&name.as_str()) {
+        return Ok(());
+    }
+    let detail = format!("`/api/groups/{name}` is something else, and no group is found there");
+    Err(Problem::input("name", detail).hint("choose another name, and this one as its title"))
 }
 
 /// Reads a name that is given in a body.
@@ -346,6 +356,7 @@ async fn edit(
     let rules = edited.rules.read()?;
     let mut changes = site.editor().edit_group(&group, edited.title.as_deref(), rules)?;
     if to != group {
+        reachable(&to)?;
         for (user, _) in site.wanted.roster.users().filter(|(user, _)| user.group == group) {
             renamed(&site, &user).await?;
         }

@@ -83,6 +83,8 @@ fn without_docker_the_roster_is_served_and_the_room_is_not() {
     served.get("/api/users/gamma_emil").expect(200);
     assert_eq!(groups("groups: {gamma: [dora, finn]}"), 1);
     served.get("/api/users/gamma_emil").expect(200);
+    let named = served.call("POST", "/api/groups", &json!({"name": "events"})).expect(400).json();
+    assert_eq!(named["field"], "name", "it could not be asked for: {named}");
     let to = json!({"group": "beta"});
     let nowhere = served.call("POST", "/api/users/beta_bob/move", &to).expect(400).json();
     assert_eq!(nowhere["field"], "group", "{nowhere}");
