@@ -117,7 +117,14 @@ fn check(what: &'static str, value: &str) -> Result<(), NameError> {
         return Ok(());
     };
     // Of `<group>/<user>`, where the user alone is asked for, the user is meant.
-    let meant = value.rsplit_once('/').map_or(value, |(_, last)| last);
+    let meant = match value.split_once('/') {
+        Some((group, user))
+            if !user.contains('/') && check(what, group).is_ok() && check(what, user).is_ok() =>
+        {
+            user
+        }
+        _ => value,
+    };
     Err(NameError { what, value: value.to_owned(), problem, suggestion: slugify(meant) })
 }
 
@@ -325,6 +332,7 @@ mod tests {
         assert_eq!(suggestion("Ada Lovelace").as_deref(), Some("ada-lovelace"));
         assert_eq!(suggestion("José Müller").as_deref(), Some("jose-mueller"));
         assert_eq!(suggestion("beta/bob").as_deref(), Some("bob"));
+        assert!(suggestion(&"a/".repeat(1_000_000)).is_some(), "however often");
         assert_eq!(suggestion("grace.hopper@navy.mil").as_deref(), Some("grace-hopper"));
         assert_eq!(suggestion("../../etc").as_deref(), Some("etc"));
         assert_eq!(suggestion("🦀"), None);
