@@ -210,6 +210,8 @@ pub(crate) fn answered(tried: &str, status: u16, message: &str) -> Failure {
         (FailureKind::Missing, "install the package `tini` (`thon setup` does)".to_owned())
     } else if has("no such image") || has("manifest unknown") || has("pull access denied") {
         (FailureKind::Missing, "build it with `thon image build`".to_owned())
+    } else if has("marked for removal") {
+        (FailureKind::Missing, "run `thon run`, which makes what is missing".to_owned())
     } else if has("bind source path does not exist") {
         (FailureKind::Missing, "the workspace's folder is gone: run `thon run` again".to_owned())
     } else if registry_is_silent(&lower) {
@@ -274,6 +276,13 @@ mod tests {
     fn the_engines_answers_are_told_apart() {
         assert_eq!(kind(404, "No such image: thon:none"), FailureKind::Missing);
         assert_eq!(kind(404, "No such container: abc"), FailureKind::Missing);
+        // Whoever reads the log of a sandbox in the moment in which it goes finds none, as a moment later.
+        for gone in [
+            "can not get logs from container which is dead or marked for removal",
+            "Container is marked for removal and cannot be started.",
+        ] {
+            assert_eq!(kind(409, gone), FailureKind::Missing, "{gone}");
+        }
         assert_eq!(
             kind(409, "Conflict. The container name \"/x\" is in use"),
             FailureKind::Conflict
