@@ -6,7 +6,7 @@
 use sqlx::SqliteConnection;
 
 /// The version that this program writes.
-pub const LATEST: u32 = 7;
+pub const LATEST: u32 = 8;
 
 /// What marks a database as THON's: its name in ASCII.
 pub(crate) const APPLICATION: u32 = 0x5448_4f4e;
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: [&str; LATEST as usize] = [
     include_str!("../migrations/5_access.sql"),
     include_str!("../migrations/6_sessions.sql"),
     include_str!("../migrations/7_target.sql"),
+    include_str!("../migrations/8_accounts.sql"),
 ];
 
 /// What a file says of itself.

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use thon_core::access::{
-    NewSession, SESSION_IDLE, Session, SessionStore, StoredPassword, password_changed,
+    Ending, Holder, NewSession, Opening, Role, SESSION_IDLE, Session, SessionStore, StoredPassword,
+    password_changed,
 };
 use thon_core::adapter::Failure;
 use thon_core::secret::Secret;
@@ -18,7 +19,7 @@ use crate::apply::{Entry, write_audit};
 use crate::open::{SqliteStore, millis, time};
 use crate::read::row;
 
-const COLUMNS: &str = "id, address, browser, created_at, seen_at, expires_at";
+const COLUMNS: &str = "id, account, role, address, browser, created_at, seen_at, expires_at";
 
 /// What the audit log calls the one dashboard.
 const DASHBOARD: &str = "dashboard";
@@ -26,6 +27,8 @@ const DASHBOARD: &str = "dashboard";
 row! {
     struct Row {
         id: i64,
+        account: Option<String>,
+        role: String,
         address: String,
         browser: String,
         created_at: i64,
@@ -34,16 +37,27 @@ row! {
     }
 }
 
-impl From<Row> for Session {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Session {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let odd = |error: String| sqlx::Error::Decode(error.into());
+        let account = row.account.map(|text| serde_json::from_str(&text)).transpose();
+        let account =
+            account.map_err(|error| odd(format!("{} has no account: {error}", name(row.id))))?;
+        Ok(Self {
             number: u64::try_from(row.id).unwrap_or_default(),
+            holder: account.map_or(Holder::Password, Holder::Account),
+            role: row
+                .role
+                .parse()
+                .map_err(|error: thon_core::config::ValueError| odd(error.to_string()))?,
             address: row.address,
             browser: row.browser,
             created_at: time(row.created_at),
             seen_at: time(row.seen_at),
             expires_at: time(row.expires_at),
-        }
+        })
     }
 }
 
@@ -74,29 +88,44 @@ impl Making<'_> {
                    ON CONFLICT (id) DO UPDATE SET hash = ?1, set_at = ?2";
         let query = sqlx::query(sql).bind(hash.reveal()).bind(self.now);
         query.execute(&mut *self.connection).await?;
-        let ended = self.forget_all().await?;
+        let query = sqlx::query("DELETE FROM sessions WHERE account IS NULL");
+        let ended = query.execute(&mut *self.connection).await?.rows_affected();
         self.note("set password", DASHBOARD, "done").await?;
         Ok(ended)
     }
 
-    async fn forget_all(&mut self) -> Result<u64, sqlx::Error> {
-        let query = sqlx::query("DELETE FROM sessions");
-        Ok(query.execute(&mut *self.connection).await?.rows_affected())
-    }
-
     async fn end_sessions(mut self) -> Result<u64, sqlx::Error> {
-        let ended = self.forget_all().await?;
+        let query = sqlx::query("DELETE FROM sessions");
+        let ended = query.execute(&mut *self.connection).await?.rows_affected();
         if ended > 0 {
             self.note("end sessions", DASHBOARD, "done").await?;
         }
         Ok(ended)
     }
 
-    async fn end_session(mut self, number: u64) -> Result<bool, sqlx::Error> {
+    async fn sealing_secret(self, fresh: &Secret) -> Result<Secret, sqlx::Error> {
+        let sql =
+            "INSERT INTO sealing_secret (id, secret) VALUES (1, ?) ON CONFLICT (id) DO NOTHING";
+        sqlx::query(sql).bind(fresh.reveal()).execute(&mut *self.connection).await?;
+        let query = sqlx::query_scalar("SELECT secret FROM sealing_secret");
+        let secret: String = query.fetch_one(&mut *self.connection).await?;
+        Ok(Secret::new(secret))
+    }
+
+    async fn change_role(mut self, number: u64, role: Role) -> Result<(), sqlx::Error> {
+        let query = sqlx::query_scalar("SELECT role FROM sessions WHERE id = ?").bind(key(number));
+        let before: Option<String> = query.fetch_optional(&mut *self.connection).await?;
+        let Some(before) = before else { return Ok(()) };
+        let query = sqlx::query("UPDATE sessions SET role = ? WHERE id = ?").bind(role.as_str());
+        query.bind(key(number)).execute(&mut *self.connection).await?;
+        self.note("change role", &name(key(number)), &format!("{before} to {role}")).await
+    }
+
+    async fn end_session(mut self, number: u64, why: Ending) -> Result<bool, sqlx::Error> {
         let query = sqlx::query("DELETE FROM sessions WHERE id = ?").bind(key(number));
         let ended = query.execute(&mut *self.connection).await?.rows_affected() > 0;
         if ended {
-            self.note("log out", &name(key(number)), "done").await?;
+            self.note(why.as_str(), &name(key(number)), "done").await?;
         }
         Ok(ended)
     }
@@ -109,19 +138,29 @@ impl Making<'_> {
             .bind(self.now.saturating_sub(idle))
             .execute(&mut *self.connection)
             .await?;
+        let (account, password) = match &session.opening {
+            Opening::Password(hash) => (None, Some(hash.reveal())),
+            Opening::Account(account, _) => {
+                let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
+                (Some(serde_json::to_string(account).map_err(encode)?), None)
+            }
+        };
         let sql = format!(
-            "INSERT INTO sessions (hash, address, browser, created_at, seen_at, expires_at) \
-             SELECT ?1, ?2, ?3, ?4, ?4, ?5 FROM dashboard_password WHERE hash = ?6 \
+            "INSERT INTO sessions \
+             (hash, address, browser, created_at, seen_at, expires_at, account, role) \
+             SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7 WHERE ?8 IS NULL \
+             OR EXISTS (SELECT 1 FROM dashboard_password WHERE hash = ?8) \
              RETURNING {COLUMNS}"
         );
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(&session.hash);
         let query = query.bind(&session.address).bind(&session.browser).bind(self.now);
-        let query = query.bind(millis(session.expires_at)).bind(session.password.reveal());
+        let query = query.bind(millis(session.expires_at)).bind(account);
+        let query = query.bind(session.opening.role().as_str()).bind(password);
         let row: Option<Row> = query.fetch_optional(&mut *self.connection).await?;
         if let Some(row) = &row {
             self.note("log in", &name(row.id), "done").await?;
         }
-        Ok(row.map(Session::from))
+        row.map(Session::try_from).transpose()
     }
 }
 
@@ -153,12 +192,17 @@ impl SessionStore for SqliteStore {
         Ok(make!(self, actor, tried, making => making.set_password(hash)))
     }
 
-    async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure> {
-        make!(self, actor, "noting a wrong password", making => async {
+    async fn refused(&self, actor: &Actor, door: &str, reason: &str) -> Result<(), Failure> {
+        make!(self, actor, "noting who was not let in", making => async {
             let mut making = making;
-            making.note("log in", DASHBOARD, "wrong password").await
+            making.note("log in", door, reason).await
         });
         Ok(())
+    }
+
+    async fn sealing_secret(&self, fresh: &Secret) -> Result<Secret, Failure> {
+        let (nobody, tried) = (Actor::new(""), "reading what is sealed with");
+        Ok(make!(self, &nobody, tried, making => making.sealing_secret(fresh)))
     }
 
     async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure> {
@@ -171,7 +215,7 @@ impl SessionStore for SqliteStore {
         let sql = format!("SELECT {COLUMNS} FROM sessions WHERE hash = ?");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(hash);
         let row: Option<Row> = query.fetch_optional(&self.pool).await.map_err(said)?;
-        Ok(row.map(Session::from))
+        row.map(Session::try_from).transpose().map_err(said)
     }
 
     async fn session_seen(&self, number: u64, at: SystemTime) -> Result<(), Failure> {
@@ -182,8 +226,13 @@ impl SessionStore for SqliteStore {
         Ok(())
     }
 
-    async fn end_session(&self, actor: &Actor, number: u64) -> Result<bool, Failure> {
-        Ok(make!(self, actor, "logging out", making => making.end_session(number)))
+    async fn role_changed(&self, actor: &Actor, number: u64, role: Role) -> Result<(), Failure> {
+        make!(self, actor, "noting another role", making => making.change_role(number, role));
+        Ok(())
+    }
+
+    async fn end_session(&self, actor: &Actor, number: u64, why: Ending) -> Result<bool, Failure> {
+        Ok(make!(self, actor, "ending a session", making => making.end_session(number, why)))
     }
 
     async fn sessions(&self) -> Result<Vec<Session>, Failure> {
@@ -191,7 +240,7 @@ impl SessionStore for SqliteStore {
         let sql = format!("SELECT {COLUMNS} FROM sessions ORDER BY id DESC");
         let query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
         let rows: Vec<Row> = query.fetch_all(&self.pool).await.map_err(said)?;
-        Ok(rows.into_iter().map(Session::from).collect())
+        rows.into_iter().map(Session::try_from).collect::<Result<_, _>>().map_err(said)
     }
 
     async fn end_sessions(&self, actor: &Actor) -> Result<u64, Failure> {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
-use thon_core::access::{AccessStore, SessionStore};
+use thon_core::access::{AccessStore, Holder, Role, SessionStore};
 use thon_core::adapter::{Clock, Failure, FailureKind};
 use thon_core::instance::InstanceState;
 use thon_core::operation::OperationStore;
@@ -217,6 +217,7 @@ fn release(version: u32) -> String {
         include_str!("../migrations/5_access.sql"),
         include_str!("../migrations/6_sessions.sql"),
         include_str!("../migrations/7_target.sql"),
+        include_str!("../migrations/8_accounts.sql"),
     ];
     let data = [
         include_str!("data/v1.sql"),
@@ -226,6 +227,7 @@ fn release(version: u32) -> String {
         include_str!("data/v5.sql"),
         include_str!("data/v6.sql"),
         include_str!("data/v7.sql"),
+        include_str!("data/v8.sql"),
     ];
     assert_eq!(migrations.len(), LATEST as usize, "a new version needs data of its own here");
     let mut sql = String::new();
@@ -272,7 +274,13 @@ async fn every_older_version_comes_forward_with_all_that_is_in_it() {
         if version >= 6 {
             let password = store.password().await.unwrap().unwrap();
             assert!(password.hash.reveal().starts_with("$argon2id$"));
-            assert_eq!(store.find_session("beef").await.unwrap().unwrap().number, 7);
+            let session = store.find_session("beef").await.unwrap().unwrap();
+            assert_eq!((session.number, session.role), (7, Role::Admin));
+            assert_eq!(session.holder, Holder::Password, "there was nothing else then");
+        }
+        if version >= 8 {
+            let session = store.find_session("f00d").await.unwrap().unwrap();
+            assert_eq!(session.holder.account().unwrap().id(), "github:583231");
         }
         store.apply(&actor(), &[add_group("new"), add_user("new/x")]).await.unwrap();
         store.close().await;

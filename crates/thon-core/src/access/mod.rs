@@ -1,13 +1,16 @@
 //! Who may do what with the node: through the API and through the dashboard.
 //!
-//! For: scopes, tokens of programs, the dashboard's password, sessions of browsers, how often somebody
-//! may be wrong, and which pages a request may come from.
+//! For: scopes, tokens of programs, the dashboard's password, accounts that people have elsewhere and
+//! their roles, sessions of browsers, how often somebody may be wrong, and which pages a request may
+//! come from.
 //! Not for: participants' passwords, which belong to their seats; and not for drawing or hashing
 //! anything: who does that has randomness, time and a hash function.
 
+mod account;
 mod encode;
 mod origin;
 mod password;
+mod provider;
 mod session;
 mod throttle;
 mod token;
@@ -17,12 +20,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::{ProviderKind, Role};
+pub use account::{Account, Permission, Standing, Unlisted, claims_of_interest, standing};
 pub use encode::{base64url, hexadecimal, same};
 pub use origin::{Asked, Doors, Foreign};
 pub use password::{StoredPassword, fit_password};
+pub use provider::{Challenge, IdentityProvider, SIGN_IN_BYTES, SIGN_IN_LONGEST};
 pub use session::{
-    NewSession, SESSION_BYTES, SESSION_COOKIE, SESSION_IDLE, SESSION_LONGEST, Session,
-    SessionStore, browser, may_be_session, password_changed, session,
+    Ending, Holder, NewSession, Opening, SESSION_BYTES, SESSION_COOKIE, SESSION_IDLE,
+    SESSION_LONGEST, Session, SessionStore, browser, may_be_session, password_changed, session,
 };
 pub use throttle::{Throttle, source};
 pub use token::{

@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+use super::account::Account;
 use super::base64url;
 use super::password::StoredPassword;
 use crate::adapter::{Failure, FailureKind};
+use crate::config::Role;
 use crate::config::error::unprintable;
 use crate::secret::Secret;
 use crate::state::Actor;
@@ -51,11 +53,44 @@ pub fn browser(agent: &str) -> String {
     plain.take(LONGEST_BROWSER).collect::<String>().trim().to_owned()
 }
 
+/// As whom a browser is logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// As whoever knows the dashboard's password.
+    Password,
+    /// As whoever has this account.
+    Account(Account),
+}
+
+impl Holder {
+    /// The account, if it is one's.
+    #[must_use]
+    pub const fn account(&self) -> Option<&Account> {
+        match self {
+            Self::Password => None,
+            Self::Account(account) => Some(account),
+        }
+    }
+
+    /// What people know them by.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Password => "the password".to_owned(),
+            Self::Account(account) => format!("{} ({})", account.shown(), account.provider),
+        }
+    }
+}
+
 /// A browser that is logged in, as it is remembered: never its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Its number: what it is called in lists and in the audit log.
     pub number: u64,
+    /// As whom.
+    pub holder: Holder,
+    /// The role that they had when somebody last looked.
+    pub role: Role,
     /// The address that it was begun from.
     pub address: String,
     /// What the browser said of itself.
@@ -79,7 +114,11 @@ impl Session {
     /// Who uses it, as the audit log says it.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor::new(&format!("session {}, {}", self.number, self.address))
+        let session = format!("session {}, {}", self.number, self.address);
+        match &self.holder {
+            Holder::Password => Actor::new(&session),
+            Holder::Account(_) => Actor::new(&format!("{}, {session}", self.holder.shown())),
+        }
     }
 
     /// True if it is of no use any more.
@@ -100,8 +139,63 @@ pub struct NewSession {
     pub browser: String,
     /// When it ends at the latest.
     pub expires_at: SystemTime,
-    /// The hash of the password that was given: there is no session for one that was changed meanwhile.
-    pub password: Secret,
+    /// What it is begun with.
+    pub opening: Opening,
+}
+
+/// What a session is begun with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opening {
+    /// The password that has this hash: there is no session for one that was changed meanwhile.
+    Password(Secret),
+    /// An account, which has this role.
+    Account(Account, Role),
+}
+
+impl Opening {
+    /// As whom the session is.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::Password(_) => Holder::Password,
+            Self::Account(account, _) => Holder::Account(account.clone()),
+        }
+    }
+
+    /// The role that it begins with.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        match self {
+            Self::Password(_) => Role::Admin,
+            Self::Account(_, role) => *role,
+        }
+    }
+}
+
+/// Why a session ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Its holder logged out.
+    LogOut,
+    /// The same browser logged in anew.
+    Renewed,
+    /// Somebody who may took it away.
+    Revoked,
+    /// Its account is on no list any more.
+    Unlisted,
+}
+
+impl Ending {
+    /// As the audit log says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LogOut => "log out",
+            Self::Renewed => "log in anew",
+            Self::Revoked => "revoke session",
+            Self::Unlisted => "end session",
+        }
+    }
 }
 
 /// The refusal of a session for a password that doesn't hold any more.
@@ -117,15 +211,19 @@ pub trait SessionStore: Send + Sync {
     /// The password, if one is set.
     async fn password(&self) -> Result<Option<StoredPassword>, Failure>;
 
-    /// Remembers a password's hash in the place of the one before, and ends all sessions; returns how
-    /// many. Written into the audit log.
+    /// Remembers a password's hash in the place of the one before, and ends the sessions that one
+    /// began; returns how many. Written into the audit log.
     async fn set_password(&self, actor: &Actor, hash: &Secret) -> Result<u64, Failure>;
 
-    /// Writes into the audit log that somebody gave a wrong password.
-    async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure>;
+    /// Writes into the audit log that somebody was not let in: by what, and why.
+    async fn refused(&self, actor: &Actor, door: &str, reason: &str) -> Result<(), Failure>;
 
-    /// Remembers a session if the password that it was begun with holds still ([`password_changed`]),
-    /// and forgets those that are over. Written into the audit log.
+    /// The secret that everything is sealed with: the one that is remembered, or `fresh`, which is
+    /// from then on. Never written into the audit log.
+    async fn sealing_secret(&self, fresh: &Secret) -> Result<Secret, Failure>;
+
+    /// Remembers a session, and forgets those that are over. One that is begun with a password is if
+    /// that holds still ([`password_changed`]). Written into the audit log.
     async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure>;
 
     /// The session whose id has that hash, if there is one.
@@ -134,8 +232,12 @@ pub trait SessionStore: Send + Sync {
     /// Writes down that a session was used.
     async fn session_seen(&self, number: u64, at: SystemTime) -> Result<(), Failure>;
 
+    /// Writes down that the account of a session has another role than before. Written into the audit
+    /// log.
+    async fn role_changed(&self, actor: &Actor, number: u64, role: Role) -> Result<(), Failure>;
+
     /// Forgets a session; false if there is none. Written into the audit log.
-    async fn end_session(&self, actor: &Actor, number: u64) -> Result<bool, Failure>;
+    async fn end_session(&self, actor: &Actor, number: u64, why: Ending) -> Result<bool, Failure>;
 
     /// Those that are remembered, the newest first.
     async fn sessions(&self) -> Result<Vec<Session>, Failure>;
@@ -153,6 +255,8 @@ mod tests {
         let begin = SystemTime::UNIX_EPOCH;
         let mut session = Session {
             number: 1,
+            holder: Holder::Password,
+            role: Role::Admin,
             address: String::new(),
             browser: String::new(),
             created_at: begin,

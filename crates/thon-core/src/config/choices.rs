@@ -161,6 +161,34 @@ choice! {
 }
 
 choice! {
+    /// As what somebody comes in. Beside a participant each may do what the ones before may.
+    pub enum Role {
+        /// Their own instance, and nothing else.
+        Participant = "participant",
+        /// See everything but passwords and keys.
+        Viewer = "viewer",
+        /// Launch, pause, restart, stop; see instances' passwords and logs.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
+    }
+}
+
+choice! {
+    /// Who vouches for an account.
+    pub enum ProviderKind {
+        /// GitHub.
+        Github = "github",
+        /// GitLab.
+        Gitlab = "gitlab",
+        /// LinkedIn.
+        Linkedin = "linkedin",
+        /// Another one, over OpenID Connect.
+        Oidc = "oidc",
+    }
+}
+
+choice! {
     /// What llama.cpp computes on.
     pub enum LlamaBackend {
         /// What the machine offers.

@@ -16,7 +16,7 @@ use super::read::{self, Reader};
 use crate::endpoint::{NetworkMode, Port};
 use crate::image::ImageRef;
 use crate::limits::{ByteSize, Cpus};
-use crate::name::{NodeName, quoted};
+use crate::name::{NodeName, UserId, quoted};
 use crate::secret::{MASK, Secret};
 
 /// The longest single text, in characters. The longest that anybody needs is a path.
@@ -175,6 +175,7 @@ text_leaf! {
     NodeName: "a slug: lower-case letters, digits and inner hyphens",
     ImageRef: "an image reference such as `waterpistol/thon:latest`",
     ByteSize: "an amount of memory such as 512m or 2GiB",
+    UserId: "a user of the roster, <group>/<user>",
 }
 
 impl Leaf for Port {

@@ -15,30 +15,34 @@ mod open;
 mod ports;
 pub(crate) mod read;
 mod schema;
+mod schema_access;
 mod schema_ai;
 pub(crate) mod suggest;
 pub(crate) mod types;
 mod validate;
+mod validate_access;
 mod validate_layout;
+mod web;
 mod write;
 
 pub use choices::{
-    CacheType, GatewayMode, IdleAction, Layout, LlamaBackend, LogLevel, NginxMode, RateLimitScope,
-    RocmChannel, SplitMode, SslProvider,
+    CacheType, GatewayMode, IdleAction, Layout, LlamaBackend, LogLevel, NginxMode, ProviderKind,
+    RateLimitScope, RocmChannel, Role, SplitMode, SslProvider,
 };
 pub use env::quote as quote_env;
 pub use error::{ConfigError, Position, Problem, Severity, Warning};
 pub use node::ShowSecrets;
 pub use ports::PortList;
-pub use schema::{
-    AuthConfig, Config, DashboardConfig, NginxConfig, ProviderConfig, SandboxConfig, VscodeConfig,
-    WorkspaceConfig,
+pub use schema::{Config, NginxConfig, SandboxConfig, VscodeConfig, WorkspaceConfig};
+pub use schema_access::{
+    AllowRule, AuthConfig, DashboardConfig, LinkedinConfig, OidcConfig, ProviderConfig,
 };
 pub use schema_ai::{
     ChatModel, GatewayConfig, KiloConfig, LangfuseConfig, LemonadeConfig, LlamacppConfig,
     ModelConcurrency,
 };
 pub use types::{DnsName, LaunchConcurrency, LlamaBinary, PortRange, Subnet, ValueError};
+pub use web::WebUrl;
 
 use serde::{Serialize, Serializer};
 
@@ -85,6 +89,7 @@ impl Config {
     pub fn keys() -> Vec<Key> {
         let mut keys = Vec::new();
         let defaults = Self {
+            auth: AuthConfig { allow: vec![AllowRule::default()], ..AuthConfig::default() },
             gateway: GatewayConfig {
                 model_concurrency: vec![ModelConcurrency::default()],
                 ..GatewayConfig::default()

@@ -1,8 +1,9 @@
-//! The keys of thon.yaml: sandboxes, the way to them, and who may come in.
+//! The keys of thon.yaml: sandboxes and the way to them.
 //!
 //! For: the one declaration of each key; struct, defaults, reading, writing, the table of keys and
 //! the environment all follow from it.
-//! Not for: what the keys cause, and for models and gateway see [`super::schema_ai`].
+//! Not for: what the keys cause; for models and gateway see [`super::schema_ai`], for who may come in
+//! [`super::schema_access`].
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -10,14 +11,14 @@ use std::path::PathBuf;
 use super::choices::{IdleAction, Layout, LogLevel, NginxMode, SslProvider};
 use super::node::{Env, section};
 use super::ports::PortList;
+use super::schema_access::{AuthConfig, DashboardConfig};
 use super::schema_ai::{GatewayConfig, KiloConfig, LangfuseConfig, LemonadeConfig};
-use super::types::{DnsName, LaunchConcurrency, PortRange, Subnet, is_email, is_host};
+use super::types::{DnsName, LaunchConcurrency, PortRange, Subnet, is_email};
 use crate::endpoint::{NetworkMode, Port};
 use crate::image::ImageRef;
 use crate::limits::{ByteSize, Cpus, Limits};
 use crate::name::NodeName;
 use crate::roster::Roster;
-use crate::secret::Secret;
 
 /// A port among the defaults.
 #[expect(
@@ -193,49 +194,5 @@ section! {
         pub dir: Option<PathBuf> = None, env Env::named("THON_WORKSPACE_DIR");
         /// Keep the files inside the container, where they are lost with it. Not together with `dir`.
         pub ephemeral: bool = false;
-    }
-}
-
-section! {
-    /// The REST API and the web dashboard.
-    pub struct DashboardConfig {
-        /// The address to listen on.
-        pub host: String = "127.0.0.1".to_owned(), env Env::PATH.always(),
-            must "an address or host name such as 127.0.0.1" |text| is_host(text);
-        /// The port of the REST API.
-        pub port: Port = port(8100), env Env::PATH.always();
-        /// The port of the web dashboard, at the same address.
-        pub web_port: Port = port(8501), env Env::PATH;
-        /// The port on which nginx serves dashboard and API over TLS, to everyone who reaches this
-        /// machine and has the password or a token; empty for none.
-        pub tls_port: Option<Port> = None, env Env::PATH;
-        /// Tell callers more about failures; for developers.
-        pub debug: bool = false, env Env::PATH;
-    }
-}
-
-section! {
-    /// Login to the API and the dashboard.
-    pub struct AuthConfig {
-        /// Ask for a login.
-        pub enabled: bool = false, env Env::PATH;
-        /// Signs the sessions; made at the first start where it is empty.
-        pub session_secret: Secret = Secret::default(), env Env::PATH;
-        /// Login at github.com.
-        pub github: ProviderConfig = ProviderConfig::default();
-        /// Login at gitlab.com.
-        pub gitlab: ProviderConfig = ProviderConfig::default();
-        /// Login at linkedin.com.
-        pub linkedin: ProviderConfig = ProviderConfig::default();
-    }
-}
-
-section! {
-    /// A login provider: what it gave when THON was registered with it.
-    pub struct ProviderConfig {
-        /// The application's id.
-        pub client_id: String = String::new(), env Env::PATH;
-        /// The application's secret.
-        pub client_secret: Secret = Secret::default(), env Env::PATH;
     }
 }

@@ -8,18 +8,13 @@ use std::ops::RangeInclusive;
 
 use super::choices::{Layout, SslProvider};
 use super::error::{Problem, Severity};
-use super::schema::{Config, ProviderConfig};
-use super::types::is_loopback;
+use super::schema::Config;
 use crate::endpoint::{NetworkMode, Port};
 use crate::roster::Roster;
 
 /// Where Linux begins to hand out ports to outgoing connections
 /// (`net.ipv4.ip_local_port_range`, its default).
 pub(super) const EPHEMERAL: u16 = 32_768;
-
-/// The shortest secret that sessions are signed with, in characters: 32 of them, even from a small
-/// alphabet, are beyond guessing.
-const MIN_SESSION_SECRET: usize = 32;
 
 /// Problems as they are found.
 #[derive(Default)]
@@ -84,7 +79,6 @@ impl Config {
             ("lemonade.enabled", self.lemonade.enabled),
             ("gateway.enabled", self.gateway.enabled),
             ("langfuse.enabled", self.langfuse.enabled),
-            ("auth.enabled", self.auth.enabled),
         ];
         for (key, _) in sections.into_iter().filter(|(_, enabled)| *enabled) {
             findings.warning(
@@ -315,60 +309,6 @@ impl Config {
         let limits = self.gateway.model_concurrency.iter().map(|limit| limit.model.as_str());
         check_twice("gateway.model_concurrency", limits, findings);
     }
-
-    fn check_access(&self, findings: &mut Findings) {
-        if !self.vscode.secure {
-            findings.warning(
-                "vscode.secure",
-                "whoever knows or guesses a URL can use that sandbox",
-                "set it to true",
-            );
-        }
-        let auth = &self.auth;
-        if !is_loopback(&self.dashboard.host) {
-            findings.warning(
-                "dashboard.host",
-                format!(
-                    "{}: passwords and sessions cross the network without TLS",
-                    self.dashboard.host
-                ),
-                "set it to 127.0.0.1, and dashboard.tls_port for whoever comes from elsewhere",
-            );
-        }
-        if !auth.enabled {
-            return;
-        }
-        let providers =
-            [("github", &auth.github), ("gitlab", &auth.gitlab), ("linkedin", &auth.linkedin)];
-        let complete = |provider: &ProviderConfig| {
-            !provider.client_id.is_empty() && !provider.client_secret.is_empty()
-        };
-        for (name, provider) in providers {
-            let begun = !provider.client_id.is_empty() || !provider.client_secret.is_empty();
-            if begun && !complete(provider) {
-                findings.error(
-                    &format!("auth.{name}"),
-                    "a provider needs both its client_id and its client_secret",
-                    "set the other one too",
-                );
-            }
-        }
-        if !providers.iter().any(|(_, provider)| complete(provider)) {
-            findings.error(
-                "auth.enabled",
-                "nobody can log in without a provider",
-                "set client_id and client_secret of auth.github, auth.gitlab or auth.linkedin",
-            );
-        }
-        let length = auth.session_secret.reveal().chars().count();
-        if (1..MIN_SESSION_SECRET).contains(&length) {
-            findings.error(
-                "auth.session_secret",
-                format!("{length} characters can be guessed"),
-                format!("use {MIN_SESSION_SECRET} random ones, or none: then it is made at the first start"),
-            );
-        }
-    }
 }
 
 /// Names that entries of a list share.
@@ -428,7 +368,7 @@ mod tests {
             ("gateway: {enabled: true}", "gateway.enabled"),
             ("langfuse: {enabled: true, public_key: pk}", "langfuse.enabled"),
             ("auth: {enabled: true}", "auth.enabled"),
-            ("auth: {enabled: true, github: {client_id: x}}", "auth.github"),
+            ("auth: {enabled: true, github: {client_id: x}}", "auth.github.client_secret"),
             ("auth: {enabled: true, session_secret: short}", "auth.session_secret"),
             (
                 "lemonade: {chat_models: [{name: a, checkpoint: x}, {name: a, checkpoint: y}]}",

@@ -8,7 +8,10 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::state::MemoryState;
-use crate::access::{NewSession, Session, SessionStore, StoredPassword, password_changed};
+use crate::access::{
+    Ending, Holder, NewSession, Opening, Role, Session, SessionStore, StoredPassword,
+    password_changed,
+};
 use crate::adapter::Failure;
 use crate::secret::Secret;
 use crate::state::Actor;
@@ -26,16 +29,23 @@ impl SessionStore for MemoryState {
         let ended = {
             let mut tables = self.tables();
             tables.password = Some(StoredPassword { hash: hash.clone(), set_at });
-            std::mem::take(&mut tables.sessions).len() as u64
+            let before = tables.sessions.len();
+            tables.sessions.retain(|(_, session)| session.holder != Holder::Password);
+            (before - tables.sessions.len()) as u64
         };
         self.write_down(actor, "set password", "dashboard", "done");
         Ok(ended)
     }
 
-    async fn wrong_password(&self, actor: &Actor) -> Result<(), Failure> {
-        self.faults.check("wrong_password", "").await?;
-        self.write_down(actor, "log in", "dashboard", "wrong password");
+    async fn refused(&self, actor: &Actor, door: &str, reason: &str) -> Result<(), Failure> {
+        self.faults.check("refused", "").await?;
+        self.write_down(actor, "log in", door, reason);
         Ok(())
+    }
+
+    async fn sealing_secret(&self, fresh: &Secret) -> Result<Secret, Failure> {
+        self.faults.check("sealing_secret", "").await?;
+        Ok(self.tables().sealing_secret.get_or_insert_with(|| fresh.clone()).clone())
     }
 
     async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure> {
@@ -43,14 +53,18 @@ impl SessionStore for MemoryState {
         let now = self.clock.now();
         let begun = {
             let mut tables = self.tables();
-            let holds = tables.password.as_ref().is_some_and(|set| set.hash == session.password);
-            if !holds {
-                return Err(password_changed());
+            if let Opening::Password(hash) = &session.opening {
+                let holds = tables.password.as_ref().is_some_and(|set| set.hash == *hash);
+                if !holds {
+                    return Err(password_changed());
+                }
             }
             tables.sessions.retain(|(_, session)| !session.is_over(now));
             tables.begun += 1;
             let begun = Session {
                 number: tables.begun,
+                holder: session.opening.holder(),
+                role: session.opening.role(),
                 address: session.address.clone(),
                 browser: session.browser.clone(),
                 created_at: now,
@@ -81,7 +95,22 @@ impl SessionStore for MemoryState {
         Ok(())
     }
 
-    async fn end_session(&self, actor: &Actor, number: u64) -> Result<bool, Failure> {
+    async fn role_changed(&self, actor: &Actor, number: u64, role: Role) -> Result<(), Failure> {
+        self.faults.check("role_changed", "").await?;
+        let before = {
+            let mut tables = self.tables();
+            let mut sessions = tables.sessions.iter_mut();
+            let found = sessions.find(|(_, session)| session.number == number);
+            found.map(|(_, session)| std::mem::replace(&mut session.role, role))
+        };
+        if let Some(before) = before {
+            let said = format!("{before} to {role}");
+            self.write_down(actor, "change role", &format!("session {number}"), &said);
+        }
+        Ok(())
+    }
+
+    async fn end_session(&self, actor: &Actor, number: u64, why: Ending) -> Result<bool, Failure> {
         self.faults.check("end_session", "").await?;
         let ended = {
             let mut tables = self.tables();
@@ -90,7 +119,7 @@ impl SessionStore for MemoryState {
             tables.sessions.len() < before
         };
         if ended {
-            self.write_down(actor, "log out", &format!("session {number}"), "done");
+            self.write_down(actor, why.as_str(), &format!("session {number}"), "done");
         }
         Ok(ended)
     }

@@ -39,6 +39,7 @@ pub(super) struct Tables {
     /// With their hashes.
     pub(super) tokens: Vec<(String, Token)>,
     pub(super) password: Option<StoredPassword>,
+    pub(super) sealing_secret: Option<crate::secret::Secret>,
     /// With their hashes.
     pub(super) sessions: Vec<(String, Session)>,
     /// How many sessions ever began.

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use super::{ok, refused};
-use crate::access::{NewSession, SESSION_IDLE, SESSION_LONGEST, SessionStore};
+use crate::access::{
+    Account, Ending, Holder, NewSession, Opening, ProviderKind, Role, SESSION_IDLE,
+    SESSION_LONGEST, SessionStore,
+};
 use crate::adapter::FailureKind;
 use crate::secret::Secret;
 use crate::state::{Actor, StateStore};
@@ -13,6 +16,8 @@ pub async fn sessions<S: SessionStore + StateStore>(store: &S, now: SystemTime) 
     password(store).await;
     begin_and_end(store, now).await;
     what_is_over(store, now).await;
+    accounts(store, now).await;
+    sealing(store).await;
     all_at_once(store, now).await;
     log(store).await;
 }
@@ -23,7 +28,7 @@ fn new(hash: &str, expires_at: SystemTime, password: &str) -> NewSession {
         address: "203.0.113.7".to_owned(),
         browser: format!("browser of {hash}"),
         expires_at,
-        password: Secret::new(password),
+        opening: Opening::Password(Secret::new(password)),
     }
 }
 
@@ -70,8 +75,8 @@ async fn begin_and_end<S: SessionStore>(store: &S, now: SystemTime) {
     let other = ok(store.find_session("cafe22").await);
     assert_eq!(other, Some(two), "another one's use is its own");
 
-    assert!(ok(store.end_session(&actor, one.number).await));
-    assert!(!ok(store.end_session(&actor, one.number).await), "it is gone");
+    assert!(ok(store.end_session(&actor, one.number, Ending::LogOut).await));
+    assert!(!ok(store.end_session(&actor, one.number, Ending::LogOut).await), "it is gone");
     assert_eq!(ok(store.find_session("cafe11").await), None);
     ok(store.session_seen(one.number, later).await);
     let three = ok(store.begin_session(&actor, &new("cafe33", end, "phc1")).await);
@@ -95,13 +100,48 @@ async fn what_is_over<S: SessionStore>(store: &S, now: SystemTime) {
 async fn all_at_once<S: SessionStore>(store: &S, now: SystemTime) {
     let actor = anyone();
     let end = now + SESSION_LONGEST;
-    assert_eq!(ok(store.end_sessions(&actor).await), 3);
+    assert_eq!(ok(store.end_sessions(&actor).await), 4);
     assert_eq!(ok(store.end_sessions(&actor).await), 0);
+    let Some(eve) = Account::new(ProviderKind::Github, "7") else { panic!("no account") };
+    let account =
+        NewSession { opening: Opening::Account(eve, Role::Viewer), ..new("cafe88", end, "") };
+    ok(store.begin_session(&actor, &account).await);
     ok(store.begin_session(&actor, &new("cafe77", end, "phc1")).await);
     let ended = ok(store.set_password(&actor, &Secret::new("phc2")).await);
     assert_eq!(ended, 1, "a new password ends what an old one opened");
     assert_eq!(ok(store.find_session("cafe77").await), None);
-    ok(store.wrong_password(&Actor::new("198.51.100.9")).await);
+    let kept = ok(store.find_session("cafe88").await).map(|session| session.role);
+    assert_eq!(kept, Some(Role::Viewer), "an account was not let in by the password");
+    assert_eq!(ok(store.end_sessions(&actor).await), 1);
+    ok(store.refused(&Actor::new("198.51.100.9"), "dashboard", "wrong password").await);
+}
+
+/// Whoever has an account is in with that, whatever becomes of the password.
+async fn accounts<S: SessionStore>(store: &S, now: SystemTime) {
+    let actor = anyone();
+    let Some(ada) = Account::new(ProviderKind::Oidc, "0-1") else { panic!("no account") };
+    let mut ada = ada.with_login(Some("ada")).with_verified_email(Some("ada@example.org"));
+    ada.claims.insert("groups".to_owned(), ["staff".to_owned()].into());
+    let begin = |hash, role| NewSession {
+        opening: Opening::Account(ada.clone(), role),
+        ..new(hash, now + SESSION_LONGEST, "")
+    };
+    let one = ok(store.begin_session(&actor, &begin("cafe88", Role::Operator)).await);
+    assert_eq!((&one.holder, one.role), (&Holder::Account(ada.clone()), Role::Operator));
+    ok(store.role_changed(&actor, one.number, Role::Viewer).await);
+    let found = ok(store.find_session("cafe88").await);
+    let found = found.map(|session| (session.holder, session.role));
+    assert_eq!(found, Some((Holder::Account(ada.clone()), Role::Viewer)));
+    let two = ok(store.begin_session(&actor, &begin("cafe99", Role::Admin)).await);
+    assert!(ok(store.end_session(&actor, two.number, Ending::Revoked).await));
+    ok(store.role_changed(&actor, two.number, Role::Viewer).await);
+}
+
+async fn sealing<S: SessionStore>(store: &S) {
+    for fresh in ["cafe-one", "cafe-two"] {
+        let secret = ok(store.sealing_secret(&Secret::new(fresh)).await);
+        assert_eq!(secret.reveal(), "cafe-one", "it is made once");
+    }
 }
 
 async fn log<S: StateStore>(store: &S) {
@@ -114,9 +154,11 @@ async fn log<S: StateStore>(store: &S) {
         found.count()
     };
     assert_eq!(said("test", "set password", "done"), 3);
-    assert_eq!(said("test", "log in", "done"), 7);
+    assert_eq!(said("test", "log in", "done"), 10);
     assert_eq!(said("test", "log out", "done"), 1);
-    assert_eq!(said("test", "end sessions", "done"), 1, "nothing is said of nothing");
+    assert_eq!(said("test", "revoke session", "done"), 1);
+    assert_eq!(said("test", "change role", "operator to viewer"), 1);
+    assert_eq!(said("test", "end sessions", "done"), 2, "nothing is said of nothing");
     assert_eq!(said("198.51.100.9", "log in", "wrong password"), 1);
     let said = format!("{lines:?}");
     assert!(!said.contains("cafe") && !said.contains("phc"), "a hash is nobody's business");
