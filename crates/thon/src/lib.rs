@@ -24,6 +24,7 @@ mod store;
 mod system;
 mod workspaces;
 
+pub use thon_auth as auth;
 pub use thon_core as core;
 pub use thon_docker as docker;
 pub use thon_nginx as nginx;
@@ -32,7 +33,9 @@ pub use thon_tls as tls;
 
 pub use thon_docker::{FirewallState, Gap, Wall};
 
-pub use access::{Access, LogIn, LoggedIn, csrf, csrf_fits};
+pub use access::{
+    Access, CameBack, LogIn, LoggedIn, SignIn, SignInBegun, csrf, csrf_fits, sign_in_cookie,
+};
 pub use error::Error;
 pub use file::write_private;
 pub use files::Files;

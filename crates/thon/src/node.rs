@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy, SandboxRuntime};
 use thon_core::certificate::{Certificate, CertificateNames};
-use thon_core::config::{Config, SslProvider, Subnet};
+use thon_core::config::{Config, SslProvider, Subnet, WebUrl};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
 use thon_core::layout::{Coverage, certificate_names};
@@ -290,6 +290,30 @@ impl Node {
     pub fn dashboard_url(&self) -> Option<String> {
         let route = self.config.dashboard_route()?;
         Some(base_url(&self.names.primary, route.port))
+    }
+
+    /// Where people reach the dashboard, and providers of accounts send them back to: what
+    /// `dashboard.public_url` says, or where nginx serves it over TLS, or this machine's loopback.
+    pub fn public_url(&self) -> Result<WebUrl, Error> {
+        if let Some(url) = &self.config.dashboard.public_url {
+            return Ok(url.clone());
+        }
+        let here = || {
+            let dashboard = &self.config.dashboard;
+            let port = dashboard.web_port;
+            match dashboard.host.parse() {
+                Ok(std::net::IpAddr::V6(address)) => format!("http://[{address}]:{port}"),
+                _ => format!("http://{}:{port}", dashboard.host),
+            }
+        };
+        let url = self.dashboard_url().unwrap_or_else(here);
+        url.parse().map_err(|_| {
+            let text = format!(
+                "dashboard.public_url: providers of accounts can't send people back to {url}; set it to \
+                 the address over TLS at which people reach the dashboard"
+            );
+            Error::input(text)
+        })
     }
 
     /// The certificate that is there now.

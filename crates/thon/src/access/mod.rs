@@ -1,12 +1,14 @@
 //! Who may do what with the node, as the state remembers it.
 //!
-//! For: tokens of programs, the dashboard's password, and browsers that are logged in; of each only a
-//! hash is kept.
+//! For: tokens of programs, the dashboard's password, signing in with accounts, and browsers that are
+//! logged in; of each secret only a hash is kept.
 //! Not for: what a scope allows, and not for headers and cookies; [`thon_core::access`] and the
 //! front-ends see to them.
 
 mod password;
+mod seal;
 mod sessions;
+mod sign_in;
 mod tokens;
 
 use std::sync::{Arc, Mutex};
@@ -16,6 +18,7 @@ use thon_core::access::{Throttle, hexadecimal};
 use thon_core::adapter::Clock;
 
 pub use sessions::{LogIn, LoggedIn, csrf, csrf_fits};
+pub use sign_in::{CameBack, SignIn, SignInBegun, sign_in_cookie};
 
 use crate::error::Error;
 use crate::state::State;
@@ -34,6 +37,8 @@ pub struct Access<'a> {
 pub(crate) struct Desk {
     clock: Arc<dyn Clock>,
     throttle: Mutex<Throttle>,
+    /// Sign-ins that came back from their provider.
+    returned: Mutex<sign_in::Returned>,
     /// Held while a password is hashed, which takes memory.
     hashing: tokio::sync::Mutex<()>,
 }
@@ -46,7 +51,12 @@ impl std::fmt::Debug for Desk {
 
 impl Desk {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, throttle: Mutex::default(), hashing: tokio::sync::Mutex::default() }
+        Self {
+            clock,
+            throttle: Mutex::default(),
+            returned: Mutex::default(),
+            hashing: tokio::sync::Mutex::default(),
+        }
     }
 }
 
@@ -60,7 +70,8 @@ impl State {
 
 impl Access<'_> {
     /// True as long as there is neither a token nor a password: whoever is on this machine may do
-    /// everything, and nobody else is to be let in.
+    /// everything, and nobody else is to be let in. Not where thon.yaml asks for signing in; whoever
+    /// knows the configuration asks that first.
     pub async fn is_open(self) -> Result<bool, Error> {
         Ok(!self.has_password().await? && self.tokens().await?.is_empty())
     }

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 use thon_core::access::{
-    NewSession, SESSION_BYTES, SESSION_LONGEST, Session, base64url, browser, may_be_session, same,
-    session, source,
+    Ending, NewSession, Opening, Role, SESSION_BYTES, SESSION_LONGEST, Session, base64url, browser,
+    may_be_session, same, session, source,
 };
-use thon_core::adapter::{Entropy, FailureKind};
+use thon_core::adapter::{Entropy, Failure, FailureKind};
 use thon_core::secret::Secret;
 use thon_core::state::Actor;
 
@@ -73,9 +73,28 @@ impl Access<'_> {
         }
         let actor = Actor::new(&format!("dashboard, {}", address.to_canonical()));
         if !self.fits(&stored, password).await? {
-            self.state.session_store().wrong_password(&actor).await?;
+            self.state.session_store().refused(&actor, "dashboard", "wrong password").await?;
             return Ok(LogIn::Wrong);
         }
+        match self.begin(&actor, address, agent, Opening::Password(stored.hash)).await {
+            Ok(done) => {
+                self.throttle(|throttle, _| throttle.right(&source));
+                Ok(LogIn::Done(done))
+            }
+            // Somebody set another password in this very moment.
+            Err(failure) if failure.kind == FailureKind::Conflict => Ok(LogIn::Wrong),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Begins a session under an id that nobody knew before.
+    pub(super) async fn begin(
+        self,
+        actor: &Actor,
+        address: IpAddr,
+        agent: &str,
+        opening: Opening,
+    ) -> Result<LoggedIn, Failure> {
         let mut random = [0; SESSION_BYTES];
         OsEntropy.fill(&mut random)?;
         let id = session(&random);
@@ -85,17 +104,10 @@ impl Access<'_> {
             address: address.to_canonical().to_string(),
             browser: browser(agent),
             expires_at: expires_at.unwrap_or_else(|| self.now()),
-            password: stored.hash,
+            opening,
         };
-        match self.state.session_store().begin_session(&actor, &new).await {
-            Ok(session) => {
-                self.throttle(|throttle, _| throttle.right(&source));
-                Ok(LogIn::Done(LoggedIn { id, session }))
-            }
-            // Somebody set another password in this very moment.
-            Err(failure) if failure.kind == FailureKind::Conflict => Ok(LogIn::Wrong),
-            Err(failure) => Err(failure.into()),
-        }
+        let session = self.state.session_store().begin_session(actor, &new).await?;
+        Ok(LoggedIn { id, session })
     }
 
     /// The session whose id a browser shows, if it is one that lasts. It lasts longer for being
@@ -116,9 +128,30 @@ impl Access<'_> {
 
     /// Ends the session whose id a browser shows; false if there is none.
     pub async fn log_out(self, shown: &str) -> Result<bool, Error> {
-        let Some(session) = self.session(shown, true).await? else { return Ok(false) };
+        self.end(shown, Ending::LogOut).await
+    }
+
+    /// Ends the session that a browser had until it logged in anew; false if there is none.
+    pub async fn renewed(self, shown: &str) -> Result<bool, Error> {
+        self.end(shown, Ending::Renewed).await
+    }
+
+    async fn end(self, shown: &str, why: Ending) -> Result<bool, Error> {
+        let Some(session) = self.session(shown, false).await? else { return Ok(false) };
         let store = self.state.session_store();
-        Ok(store.end_session(&session.actor(), session.number).await?)
+        Ok(store.end_session(&session.actor(), session.number, why).await?)
+    }
+
+    /// Takes a session away; false if there is none of that number.
+    pub async fn revoke_session(self, actor: &Actor, number: u64) -> Result<bool, Error> {
+        let store = self.state.session_store();
+        Ok(store.end_session(actor, number, Ending::Revoked).await?)
+    }
+
+    /// Writes down that the account of a session has another role than before.
+    pub async fn note_role(self, session: &Session, role: Role) -> Result<(), Error> {
+        let store = self.state.session_store();
+        Ok(store.role_changed(&session.actor(), session.number, role).await?)
     }
 
     /// Those that last, the newest first.

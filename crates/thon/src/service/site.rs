@@ -4,10 +4,14 @@
 //! configuration.
 //! Not for: what runs, see [`super::Room`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use thon_core::config::{Config, Severity};
+use thon_auth::Http;
+use thon_core::access::{IdentityProvider, ProviderKind};
+use thon_core::adapter::Clock;
+use thon_core::config::{AuthConfig, Config, Severity, WebUrl};
 use thon_core::name::UserId;
 use thon_core::roster::Roster;
 use thon_core::state::{Editor, Snapshot, Wanted, complete, wanted};
@@ -16,6 +20,7 @@ use super::Service;
 use crate::error::Error;
 use crate::load;
 use crate::node::Node;
+use crate::system::SystemClock;
 
 /// What is wanted, as of one moment.
 #[derive(Debug)]
@@ -26,7 +31,42 @@ pub struct Site {
     pub wanted: Wanted,
     file: File,
     node: Node,
+    vouching: Vouching,
     key: Key,
+}
+
+/// Those who vouch for accounts, and by what they were made: what they have learnt of their
+/// providers is kept as long as that stays.
+#[derive(Clone, Default)]
+struct Vouching {
+    by: Option<(AuthConfig, WebUrl)>,
+    providers: BTreeMap<&'static str, Arc<dyn IdentityProvider>>,
+}
+
+impl std::fmt::Debug for Vouching {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.providers.keys()).finish()
+    }
+}
+
+impl Vouching {
+    /// Those of a configuration; the ones `before` where nothing has changed.
+    fn new(node: &Node, before: Option<&Self>) -> Result<Self, Error> {
+        let config = &node.config().auth;
+        if !config.enabled {
+            return Ok(Self::default());
+        }
+        let by = (config.clone(), node.public_url()?);
+        if let Some(before) = before.filter(|before| before.by.as_ref() == Some(&by)) {
+            return Ok(before.clone());
+        }
+        let (http, clock) = (Http::new()?, Arc::new(SystemClock) as Arc<dyn Clock>);
+        let made = config.providers().filter_map(|kind| {
+            let made = thon_auth::provider(kind, config, &by.1, &http, &clock)?;
+            Some((kind.as_str(), made))
+        });
+        Ok(Self { providers: made.collect(), by: Some(by) })
+    }
 }
 
 /// What thon.yaml says.
@@ -82,6 +122,12 @@ impl Site {
         self.file.problem.as_deref()
     }
 
+    /// Who vouches for the accounts of a provider, if people can sign in with them.
+    #[must_use]
+    pub fn provider(&self, provider: ProviderKind) -> Option<&dyn IdentityProvider> {
+        self.vouching.providers.get(provider.as_str()).map(AsRef::as_ref)
+    }
+
     /// The rules of what may be changed.
     #[must_use]
     pub fn editor(&self) -> Editor<'_> {
@@ -111,7 +157,7 @@ impl Service {
             return Ok(Arc::clone(site));
         }
         let same_text = before.as_ref().filter(|site| site.key.text == key.text);
-        let file = match (same_text, self.read_file(), before.as_ref()) {
+        let file = match (same_text, self.read_file().await, before.as_ref()) {
             (Some(before), ..) => before.file.clone(),
             (None, Ok(file), _) => file,
             (None, Err(error), Some(before)) if error.is_bad_input() => {
@@ -126,17 +172,24 @@ impl Service {
         complete(&mut config, &inner.state.store().settings().await?);
         wanted.declare(&config.groups);
         let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
-        let site = Arc::new(Site { stored, wanted, file, node, key });
+        let vouching = Vouching::new(&node, before.as_ref().map(|site| &site.vouching))?;
+        let site = Arc::new(Site { stored, wanted, file, node, vouching, key });
         *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
         Ok(site)
     }
 
     /// The configuration as it is now, if it can be used.
-    fn read_file(&self) -> Result<File, Error> {
+    async fn read_file(&self) -> Result<File, Error> {
         let loaded = load::load(self.inner.config.as_deref(), &self.inner.home)?;
         let problems = loaded.config.validate();
         if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
             return Err(Error::input(problem.to_string()));
+        }
+        let auth = &loaded.config.auth;
+        if auth.enabled && !self.state().access().has_way_in(auth).await? {
+            let text = "auth.allow: nobody could come in as admin; list an account with `role: admin`, \
+                        or set a password with `thon dashboard password`";
+            return Err(Error::input(text));
         }
         let origin =
             loaded.path.as_ref().map_or("thon.yaml".to_owned(), |path| path.display().to_string());

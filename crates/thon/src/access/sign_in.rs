@@ -1,0 +1,229 @@
+//! Signing in with an account that somebody has elsewhere.
+//!
+//! For: what is drawn and kept while somebody is at the provider, bound to their browser, and what
+//! becomes of it when they come back.
+//! Not for: what an account may do ([`thon_core::access::standing`]), and not for cookies.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::PoisonError;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use thon_core::access::{
+    Account, Challenge, IdentityProvider, Opening, SIGN_IN_BYTES, SIGN_IN_LONGEST, Unlisted,
+    claims_of_interest, same, standing,
+};
+use thon_core::adapter::Entropy;
+use thon_core::config::{AuthConfig, ProviderKind, Role};
+use thon_core::secret::Secret;
+use thon_core::state::Actor;
+
+use super::seal::{open, seal};
+use super::{Access, LoggedIn, hash};
+use crate::error::Error;
+use crate::service::{Service, Site};
+use crate::system::OsEntropy;
+
+/// Sign-ins that are remembered for having come back, so that none does twice.
+const REMEMBERED: usize = 10_000;
+
+/// Somebody who is sent to a provider.
+#[derive(Debug)]
+pub struct SignInBegun {
+    /// The address there.
+    pub url: String,
+    /// What the address holds and comes back with: which sign-in it is.
+    pub state: Secret,
+    /// What the browser keeps meanwhile, under [`sign_in_cookie`].
+    pub kept: Secret,
+}
+
+/// What a browser comes back with.
+#[derive(Debug, Clone)]
+pub struct CameBack<'a> {
+    /// From whom.
+    pub provider: ProviderKind,
+    /// `state`.
+    pub state: &'a str,
+    /// `code`, or what the provider says of why there is none.
+    pub code: Result<Secret, String>,
+    /// What it kept, if it has it.
+    pub kept: Option<&'a str>,
+    /// Where it is.
+    pub address: IpAddr,
+    /// What it says of itself.
+    pub agent: &'a str,
+}
+
+/// What came of signing in.
+#[derive(Debug)]
+pub enum SignIn {
+    /// They are in, and go on at this address of ours.
+    Done(LoggedIn, String),
+    /// The account is not let in.
+    Unlisted(Box<Account>, Unlisted),
+    /// They came back without a code: they changed their mind, or the provider did.
+    Declined(String),
+    /// It isn't known here: another browser began it, it took too long, or it came back before.
+    Stale,
+}
+
+/// What is sealed while somebody is away.
+#[derive(Serialize, Deserialize)]
+struct Away {
+    state: String,
+    nonce: String,
+    verifier: String,
+    next: String,
+    /// In seconds.
+    ends: u64,
+}
+
+/// Under which name a browser keeps what belongs to a sign-in: several may be under way in it.
+#[must_use]
+pub fn sign_in_cookie(state: &str) -> String {
+    format!("thon-sign-in-{}", hash(state).get(..16).unwrap_or_default())
+}
+
+/// Sign-ins that came back, with when they would have ended.
+pub(super) type Returned = BTreeMap<String, SystemTime>;
+
+impl Service {
+    /// Sends somebody to a provider; afterwards they go on at `next`, an address of ours.
+    pub async fn begin_sign_in(
+        &self,
+        provider: ProviderKind,
+        next: &str,
+    ) -> Result<SignInBegun, Error> {
+        let site = self.site().await?;
+        let vouches = vouching(&site, provider)?;
+        let mut random = [[0; SIGN_IN_BYTES]; 3];
+        for bytes in &mut random {
+            OsEntropy.fill(bytes)?;
+        }
+        let challenge = Challenge::new(&random);
+        let url = vouches.begin(&challenge).await?;
+        let access = self.state().access();
+        let ends = access.now() + SIGN_IN_LONGEST;
+        let away = Away {
+            state: challenge.state.reveal().to_owned(),
+            nonce: challenge.nonce.reveal().to_owned(),
+            verifier: challenge.verifier.reveal().to_owned(),
+            next: next.to_owned(),
+            ends: seconds(ends),
+        };
+        let text = serde_json::to_string(&away).unwrap_or_default();
+        let secret = access.sealing_secret(&site.node().config().auth).await?;
+        let kept = seal(&secret, provider.as_str(), &text)?;
+        Ok(SignInBegun { url, state: challenge.state, kept })
+    }
+
+    /// Lets in whoever came back from a provider, if the list says so.
+    pub async fn finish_sign_in(&self, came: CameBack<'_>) -> Result<SignIn, Error> {
+        let site = self.site().await?;
+        let config = site.node().config();
+        let access = self.state().access();
+        let vouches = vouching(&site, came.provider)?;
+        let door = came.provider.as_str();
+        let browser = Actor::new(&format!("{door}, {}", came.address.to_canonical()));
+        let secret = access.sealing_secret(&config.auth).await?;
+        let Some(away) = access.away(&secret, &came) else {
+            access.refuse(&browser, door, "the sign-in is not known here").await?;
+            return Ok(SignIn::Stale);
+        };
+        let code = match came.code {
+            Ok(code) => code,
+            Err(why) => {
+                access.refuse(&browser, door, &format!("declined: {why}")).await?;
+                return Ok(SignIn::Declined(why));
+            }
+        };
+        let challenge = Challenge {
+            state: Secret::new(away.state),
+            nonce: Secret::new(away.nonce),
+            verifier: Secret::new(away.verifier),
+        };
+        let account = match vouches.finish(&code, &challenge, &claims_of_interest(config)).await {
+            Ok(account) => account,
+            Err(failure) => {
+                access.refuse(&browser, door, &failure.cause).await?;
+                return Err(failure.into());
+            }
+        };
+        let person = format!("{} ({}), {}", account.shown(), account.id(), came.address.to_canonical());
+        let person = Actor::new(&person);
+        let found = match standing(config, &site.wanted.roster, &account) {
+            Ok(found) => found,
+            Err(why) => {
+                access.refuse(&person, door, why.text()).await?;
+                return Ok(SignIn::Unlisted(Box::new(account), why));
+            }
+        };
+        let opening = Opening::Account(account, found.role);
+        let done = access.begin(&person, came.address, came.agent, opening).await?;
+        Ok(SignIn::Done(done, away.next))
+    }
+}
+
+fn vouching(site: &Site, provider: ProviderKind) -> Result<&dyn IdentityProvider, Error> {
+    let name = format!("nobody signs in with {provider} here: see auth.{provider} in thon.yaml");
+    site.provider(provider).ok_or_else(|| Error::input(name))
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+impl Access<'_> {
+    /// What a browser kept, if it belongs to what came back, is in time, and comes for the first time.
+    fn away(self, secret: &Secret, came: &CameBack<'_>) -> Option<Away> {
+        let text = open(secret, came.provider.as_str(), came.kept?)?;
+        let away: Away = serde_json::from_str(&text).ok()?;
+        let now = self.now();
+        let fits = same(away.state.as_bytes(), came.state.as_bytes());
+        if !fits || away.ends <= seconds(now) {
+            return None;
+        }
+        let mut returned =
+            self.state.desk().returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.retain(|_, ends| *ends > now);
+        while returned.len() >= REMEMBERED {
+            returned.pop_first();
+        }
+        let ends = UNIX_EPOCH + Duration::from_secs(away.ends);
+        returned.insert(hash(&away.state), ends).is_none().then_some(away)
+    }
+
+    async fn refuse(self, actor: &Actor, door: &str, reason: &str) -> Result<(), Error> {
+        Ok(self.state.session_store().refused(actor, door, reason).await?)
+    }
+
+    /// What everything is sealed with: what thon.yaml says, or what was made at the first start.
+    async fn sealing_secret(self, config: &AuthConfig) -> Result<Secret, Error> {
+        if !config.session_secret.is_empty() {
+            return Ok(config.session_secret.clone());
+        }
+        let mut random = [0; SIGN_IN_BYTES];
+        OsEntropy.fill(&mut random)?;
+        let fresh = Secret::new(thon_core::access::base64url(&random));
+        Ok(self.state.session_store().sealing_secret(&fresh).await?)
+    }
+
+    /// Whether somebody could come in as admin by this configuration: with the password, with a token,
+    /// or with an account.
+    pub(crate) async fn has_way_in(self, config: &AuthConfig) -> Result<bool, Error> {
+        let listed = config.allow.iter().any(|rule| {
+            let offered = |provider| config.offers(provider);
+            rule.role == Role::Admin && rule.provider.is_none_or(offered)
+        });
+        if listed || self.has_password().await? {
+            return Ok(true);
+        }
+        let now = self.now();
+        let opens = |token: &thon_core::access::Token| {
+            token.scope == thon_core::access::Scope::Admin && !token.is_over(now)
+        };
+        Ok(self.tokens().await?.iter().any(opens))
+    }
+}
