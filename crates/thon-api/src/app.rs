@@ -140,7 +140,7 @@ pub fn openapi() -> OpenApi {
 /// What programs and the pages' script use: the routes, behind the guard, and their description.
 pub(crate) fn programs(app: &App) -> Router<App> {
     let (routes, document) = described();
-    let guard = from_fn_with_state(app.clone(), guard_all_but_probes);
+    let guard = from_fn_with_state(app.clone(), guard_what_is_not_open);
     let guarded = routes.merge(metrics::router()).route_layer(guard);
     guarded.merge(SwaggerUi::new("/docs").url("/openapi.json", document))
 }
@@ -167,12 +167,13 @@ pub(crate) fn dressed(routes: Router<App>, app: App) -> Router {
         .with_state(app)
 }
 
-async fn guard_all_but_probes(
+async fn guard_what_is_not_open(
     state: axum::extract::State<App>,
     request: Request,
     next: Next,
 ) -> Response {
-    if probes::is_probe(request.uri().path()) {
+    let path = request.uri().path();
+    if probes::is_probe(path) || rest::auth::is_open(path) {
         return next.run(request).await;
     }
     guard(state, request, next).await

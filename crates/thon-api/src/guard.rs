@@ -1,7 +1,7 @@
 //! Who asks, and whether they may.
 //!
 //! For: tokens of programs, sessions of browsers, the one case in which neither is needed, and the
-//! types with which a route says how much it needs.
+//! types with which a route says which permission it needs.
 //! Not for: what is done; and not for logging in, see [`crate::dashboard`].
 //!
 //! Without any password and any token the server serves whoever is on this machine, and listens to
@@ -9,13 +9,19 @@
 //! shows: a request of either kind must name this server as its host and must not come from another
 //! origin, and one that changes something in a session must show what only its pages know.
 
-use axum::extract::{FromRequestParts, Request, State};
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use thon::core::access::{Asked, Doors, Foreign, SESSION_COOKIE, Scope};
+use thon::Service;
+use thon::core::access::{
+    Asked, Doors, Foreign, Permission, Role, SESSION_COOKIE, SESSION_COOKIE_TLS, Session, Standing,
+};
 use thon::core::endpoint::NetworkMode;
+use thon::core::name::UserId;
 use thon::core::secret::Secret;
 use thon::core::state::Actor;
 
@@ -36,10 +42,70 @@ pub(crate) const CSRF_HEADER: &str = "x-thon-csrf";
 pub(crate) struct Who {
     /// As the audit log calls them.
     pub(crate) actor: Actor,
-    /// How much they may do.
-    pub(crate) scope: Scope,
+    /// What they may do.
+    pub(crate) standing: Standing,
+    /// By what they are known.
+    pub(crate) known_by: KnownBy,
+}
+
+/// By what somebody is known.
+#[derive(Debug, Clone)]
+pub(crate) enum KnownBy {
+    /// A program, by its token.
+    Token,
+    /// A browser, by its session, whose id is beside it.
+    Session(Box<Session>, Secret),
+    /// That they are on this machine.
+    Place,
+}
+
+impl Who {
     /// The id of their session, if they have one.
-    pub(crate) session: Option<Secret>,
+    pub(crate) const fn session(&self) -> Option<&Secret> {
+        match &self.known_by {
+            KnownBy::Session(_, id) => Some(id),
+            KnownBy::Token | KnownBy::Place => None,
+        }
+    }
+
+    /// Whether they may do it with everyone's.
+    pub(crate) const fn permits(&self, permission: Permission) -> bool {
+        self.standing.role.permits(permission)
+    }
+
+    /// Whether they may do it with what is this user's.
+    pub(crate) fn permits_with(&self, permission: Permission, user: &UserId) -> bool {
+        self.standing.permits(permission, user)
+    }
+
+    /// Refuses them if they may not do it with everyone's.
+    pub(crate) fn needs(&self, permission: Permission) -> Result<(), Problem> {
+        if self.permits(permission) { Ok(()) } else { Err(self.refusal(permission)) }
+    }
+
+    /// Refuses them if they may not do it with what is this user's.
+    pub(crate) fn needs_with(&self, permission: Permission, user: &UserId) -> Result<(), Problem> {
+        if self.permits_with(permission, user) { Ok(()) } else { Err(self.refusal(permission)) }
+    }
+
+    fn refusal(&self, permission: Permission) -> Problem {
+        let needed = Role::needed_for(permission);
+        let detail = match self.known_by {
+            KnownBy::Token => {
+                let scope = |role: Role| match role {
+                    Role::Participant | Role::Viewer => "read",
+                    Role::Operator => "operate",
+                    Role::Admin => "admin",
+                };
+                let (needed, role) = (scope(needed), scope(self.standing.role));
+                format!("this needs scope `{needed}`; the token has `{role}`")
+            }
+            KnownBy::Session(..) | KnownBy::Place => {
+                format!("this needs the role `{needed}`; you have `{}`", self.standing.role)
+            }
+        };
+        Problem::new(Code::Forbidden, detail)
+    }
 }
 
 /// Finds out who asks, for everything behind it.
@@ -77,11 +143,25 @@ pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<Who, Problem> {
                 .hint("`thon token list` shows which there are, `thon token add` makes one")
         })?;
         let actor = Actor::new(&format!("token {}", token.name));
-        return Ok(Who { actor, scope: token.scope, session: None });
+        let standing = Standing::of(token.scope.into());
+        return Ok(Who { actor, standing, known_by: KnownBy::Token });
     }
+    let mut refused = None;
     for id in sessions_shown(headers) {
         let uses = !is_background(parts);
         let Some(session) = access.session(id.reveal(), uses).await? else { continue };
+        if let Some(problem) = unsealed(&app.service, parts).await? {
+            refused = Some(problem);
+            continue;
+        }
+        let standing = match app.service.standing(&session).await? {
+            Ok(standing) => standing,
+            Err(why) => {
+                let problem = Problem::new(Code::NotListed, why.text());
+                refused = Some(problem.hint("ask whoever organizes this to list it"));
+                continue;
+            }
+        };
         admit(&app.doors, parts)?;
         let reads = matches!(parts.method, Method::GET | Method::HEAD);
         let shown = headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok());
@@ -89,7 +169,11 @@ pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<Who, Problem> {
             let detail = "the request doesn't come from a page of this session";
             return Err(Problem::new(Code::Forbidden, detail).hint("load the page anew"));
         }
-        return Ok(Who { actor: session.actor(), scope: Scope::Admin, session: Some(id) });
+        let actor = session.actor();
+        return Ok(Who { actor, standing, known_by: KnownBy::Session(Box::new(session), id) });
+    }
+    if let Some(problem) = refused {
+        return Err(problem);
     }
     if !access.is_open().await? {
         let detail = "neither a token nor a session that lasts was shown";
@@ -103,13 +187,44 @@ pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<Who, Problem> {
 
 /// The ids of sessions that a browser shows: a page elsewhere on this host may have set another
 /// cookie of that name beside ours, and that is no reason to lock anybody out.
-fn sessions_shown(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
+pub(crate) fn sessions_shown(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
+    cookies(headers, session_cookie(headers)).map(Secret::new).take(MOST_COOKIES)
+}
+
+/// What a browser shows under the name of a cookie.
+pub(crate) fn cookies<'a>(
+    headers: &'a HeaderMap,
+    wanted: &'a str,
+) -> impl Iterator<Item = &'a str> {
     let all = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let cookies = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
-    cookies
-        .filter(|(name, _)| name.trim() == SESSION_COOKIE)
-        .map(|(_, value)| Secret::new(value.trim()))
-        .take(MOST_COOKIES)
+    let pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.filter(move |(name, _)| name.trim() == wanted).map(|(_, value)| value.trim())
+}
+
+/// The name of the session's cookie. Over TLS it is one that a page of another name or without TLS
+/// can't set.
+pub(crate) fn session_cookie(headers: &HeaderMap) -> &'static str {
+    if over_tls(headers) { SESSION_COOKIE_TLS } else { SESSION_COOKIE }
+}
+
+/// Refuses what crosses the network in the clear where people sign in over TLS: a session that was
+/// read on the way is worth nothing then, and none begins so.
+pub(crate) async fn unsealed(service: &Service, parts: &Parts) -> Result<Option<Problem>, Problem> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let here = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
+    if here || over_tls(&parts.headers) {
+        return Ok(None);
+    }
+    let site = service.site().await?;
+    if !site.node().config().auth.enabled {
+        return Ok(None);
+    }
+    let url = site.node().public_url()?;
+    let problem = || {
+        let detail = "sessions are used over TLS alone, and this request came without";
+        Problem::new(Code::Unauthorized, detail).hint(format!("come to {url}"))
+    };
+    Ok(url.is_https().then(problem))
 }
 
 /// True for what a page asks for by itself, whether anybody looks at it or not.
@@ -121,10 +236,14 @@ fn is_background(parts: &Parts) -> bool {
 /// The case in which neither a token nor a password is needed.
 async fn open(app: &App, parts: &Parts) -> Result<Who, Problem> {
     let needed = |detail: &str| {
-        let hint = "`thon token add` makes a token, `thon dashboard password` sets a password";
+        let hint = "log in at the dashboard; `thon token add` makes a token, `thon dashboard \
+                    password` sets a password";
         Err(Problem::new(Code::Unauthorized, detail).hint(hint))
     };
     let site = app.service.site().await?;
+    if site.node().config().auth.enabled {
+        return needed("whoever comes signs in here");
+    }
     if site.node().config().sandbox.network_mode == NetworkMode::Host {
         return needed("sandboxes share this machine's network, so that this can't be open");
     }
@@ -136,16 +255,19 @@ async fn open(app: &App, parts: &Parts) -> Result<Who, Problem> {
     }
     admit(&Doors::default(), parts)?;
     let actor = Actor::new(&format!("{}, this machine", app.door));
-    Ok(Who { actor, scope: Scope::Admin, session: None })
+    Ok(Who { actor, standing: Standing::of(Role::Admin), known_by: KnownBy::Place })
 }
 
 /// Refuses what a browser may have been made to send by a page that isn't ours.
 pub(crate) fn admit(doors: &Doors, parts: &Parts) -> Result<(), Problem> {
     let headers = &parts.headers;
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // Links lead to pages; what programs ask for is nobody's to lead a browser to.
+    // Links lead to pages, and back from those who vouch for accounts; what programs ask for is
+    // nobody's to lead a browser to.
+    let path = parts.uri.path();
+    let leads = !path.starts_with("/api/") || crate::rest::auth::is_link(path);
     let follows_link = parts.method == Method::GET
-        && !parts.uri.path().starts_with("/api/")
+        && leads
         && text("sec-fetch-mode") == Some("navigate")
         && text("sec-fetch-dest") == Some("document");
     let asked = Asked {
@@ -195,7 +317,7 @@ pub(crate) fn over_tls(headers: &HeaderMap) -> bool {
 }
 
 macro_rules! needs {
-    ($(#[$doc:meta])* $name:ident, $scope:ident) => {
+    ($(#[$doc:meta])* $name:ident $(, $permission:ident)?) => {
         $(#[$doc])*
         pub(crate) struct $name(pub(crate) Who);
 
@@ -206,23 +328,22 @@ macro_rules! needs {
                 let who = parts.extensions.get::<Who>().cloned().ok_or_else(|| {
                     Problem::new(Code::Internal, "a route stands before the guard")
                 })?;
-                if who.scope.allows(Scope::$scope) {
-                    return Ok(Self(who));
-                }
-                let detail = format!(
-                    "this needs scope `{}`; the token has `{}`",
-                    Scope::$scope, who.scope
-                );
-                Err(Problem::new(Code::Forbidden, detail))
+                $(who.needs(Permission::$permission)?;)?
+                Ok(Self(who))
             }
         }
     };
 }
 
 needs!(
+    /// Someone who is known, and may do nothing for that alone: what is theirs is asked for by
+    /// [`Who::needs_with`].
+    Anyone
+);
+needs!(
     /// Someone who may look.
     Reader,
-    Read
+    See
 );
 needs!(
     /// Someone who may operate instances.
@@ -232,7 +353,7 @@ needs!(
 needs!(
     /// Someone who may change the roster and the configuration.
     Administrator,
-    Admin
+    Administer
 );
 
 #[cfg(test)]
@@ -275,6 +396,8 @@ mod tests {
         assert!(!fits(Method::POST, &link));
         let archive = asked(&Method::GET, "/api/workspaces/a_b/archive", &link);
         assert!(admit(&doors, &archive).is_err(), "a page leads nobody to the API");
+        let back = asked(&Method::GET, "/api/auth/callback/github?code=x", &link);
+        assert!(admit(&doors, &back).is_ok(), "whoever vouches for an account sends people back");
         let tls = [("host", "hack.example.org"), ("origin", "https://hack.example.org")];
         assert!(!fits(Method::POST, &tls));
         assert!(fits(Method::POST, &[tls[0], tls[1], ("x-forwarded-proto", "https")]));
@@ -289,6 +412,10 @@ mod tests {
         assert_eq!(shown("a=b; thon-session=xyz; c=d"), ["xyz"]);
         assert_eq!(shown("thon-session=bad; thon-session=xyz"), ["bad", "xyz"]);
         assert!(shown("my-thon-session=xyz; thon-sessions=1").is_empty());
+        let both = ("cookie", "thon-session=plain; __Host-thon-session=sealed");
+        let sealed = headers(&[both, ("x-forwarded-proto", "https")]);
+        assert_eq!(sessions_shown(&sealed).next().unwrap().reveal(), "sealed");
+        assert_eq!(sessions_shown(&headers(&[both])).next().unwrap().reveal(), "plain");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Code {
     Unauthorized,
     /// Who asks may not do this.
     Forbidden,
+    /// Whose account it is, is on no list of those who may come in.
+    NotListed,
     /// There is no such thing.
     NotFound,
     /// There is such a path, with other methods.
@@ -59,7 +61,7 @@ impl Code {
         match self {
             Self::BadInput => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NotListed => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Declared | Self::Exists | Self::Conflict => StatusCode::CONFLICT,
@@ -77,6 +79,7 @@ impl Code {
             Self::BadInput => "The request can't be used",
             Self::Unauthorized => "A token or a login is needed",
             Self::Forbidden => "Not allowed",
+            Self::NotListed => "Not on the list",
             Self::NotFound => "There is no such thing",
             Self::MethodNotAllowed => "Not with this method",
             Self::Declared => "thon.yaml declares it",
@@ -142,7 +145,7 @@ impl Problem {
 
     /// True if whoever asked isn't let in.
     pub(crate) const fn is_refusal(&self) -> bool {
-        matches!(self.code, Code::Unauthorized | Code::Forbidden)
+        matches!(self.code, Code::Unauthorized | Code::Forbidden | Code::NotListed)
     }
 
     /// What went wrong, in one line.

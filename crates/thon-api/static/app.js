@@ -382,7 +382,7 @@ async function bring() {
   under = true;
   try {
     const answer = await fetch(location.href, { headers: { accept: "text/html", "x-thon-refresh": "1" } });
-    if (answer.status === 401) { location.reload(); return; }
+    if (answer.status === 401 || answer.status === 403) { location.reload(); return; }
     if (answer.ok) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       for (const old of $$("[data-live]")) {

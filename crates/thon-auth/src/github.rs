@@ -31,7 +31,7 @@ struct User {
 
 /// An entry of `GET /user/emails`.
 #[derive(Deserialize)]
-struct Email {
+struct Address {
     email: String,
     primary: bool,
     verified: bool,
@@ -78,7 +78,7 @@ impl IdentityProvider for Github {
         let account = Account::new(ProviderKind::Github, &user.id.to_string());
         let account = account.ok_or_else(|| self.oauth.nobody())?;
         let emails = format!("{}/user/emails", self.api);
-        let emails: Option<Vec<Email>> =
+        let emails: Option<Vec<Address>> =
             self.oauth.ask("e-mail addresses", &emails, &token).await?;
         let emails = emails.unwrap_or_default();
         let mail = emails.iter().find(|email| email.primary && email.verified);

@@ -144,10 +144,10 @@ impl Oidc {
     async fn metadata(&self, fresh: bool) -> Result<CoreProviderMetadata, AuthError> {
         let now = self.clock.now();
         let mut known = self.known.lock().await;
-        if let Some((at, metadata)) = known.as_ref().filter(|_| !fresh) {
-            if now.duration_since(*at).is_ok_and(|since| since < KEPT) {
-                return Ok(metadata.clone());
-            }
+        if let Some((at, metadata)) = known.as_ref().filter(|_| !fresh)
+            && now.duration_since(*at).is_ok_and(|since| since < KEPT)
+        {
+            return Ok(metadata.clone());
         }
         let issuer = IssuerUrl::new(self.issuer.clone())
             .map_err(|error| self.odd("its address", &error.to_string()))?;

@@ -1,6 +1,6 @@
 //! The providers against stand-ins that check every parameter and lie on demand.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Place {
     async fn new() -> Self {
         let there = StandIn::start(BASE).await;
         let mut config = Config::parse(&there.config("    []"), "thon.yaml").unwrap().config.auth;
-        config.linkedin.client_id = CLIENT_ID.to_owned();
+        CLIENT_ID.clone_into(&mut config.linkedin.client_id);
         config.linkedin.client_secret = Secret::new(CLIENT_SECRET);
         let http = Http::with_time(Duration::from_secs(2)).unwrap();
         Self { there, config, http, clock: real_clock() }

@@ -141,6 +141,9 @@ pub(crate) enum Command {
     /// Who may log in to the dashboard
     #[command(subcommand)]
     Dashboard(args_server::DashboardCommand),
+    /// Who signs in with an account, and which browsers are logged in
+    #[command(subcommand, after_help = args_server::AUTH_HELP)]
+    Auth(args_server::AuthCommand),
     /// Tokens with which programs use the REST API
     #[command(subcommand, after_help = args_server::TOKEN_HELP)]
     Token(args_server::TokenCommand),

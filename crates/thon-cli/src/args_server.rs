@@ -55,6 +55,50 @@ pub(crate) enum DashboardCommand {
     Logout,
 }
 
+/// What `thon auth --help` ends with.
+pub(crate) const AUTH_HELP: &str = "\
+People sign in with accounts of GitHub, GitLab, LinkedIn or any OpenID provider where thon.yaml says
+so; whoever is on no list gets in nowhere:
+
+  auth:
+    enabled: true
+    github: {client_id: …, client_secret: …}
+    allow:
+      - {role: admin, provider: github, login: ada}
+      - {role: operator, email: bob@example.org}
+      - {role: participant, roster: true}
+
+`thon auth status` shows which address to register at each provider. The dashboard's password
+(`thon dashboard password`) stays a way in for whoever runs this machine.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthCommand {
+    /// Show with which accounts people sign in, as what, and where providers send them back to
+    Status {
+        /// Ask each provider whether it answers
+        #[arg(long)]
+        check: bool,
+    },
+    /// Show which browsers are logged in, as whom and as what
+    Sessions,
+    /// Log browsers out: by the numbers that `thon auth sessions` shows, by account, or all
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true)]
+pub(crate) struct RevokeArgs {
+    /// The numbers of sessions
+    #[arg(value_name = "NUMBER", conflicts_with_all = ["account", "all"])]
+    pub(crate) numbers: Vec<u64>,
+    /// All of one account, such as github:583231
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) account: Option<String>,
+    /// All there are
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
     /// Make a token; it is shown this once

@@ -127,6 +127,8 @@ pub enum Event {
         operation: OperationId,
         /// What it is.
         task: TaskKind,
+        /// Whose instance it is about, if it is about one alone.
+        user: Option<UserId>,
         /// How far it is.
         state: OperationState,
         /// What came of it, once it is over.
@@ -141,6 +143,30 @@ pub enum Event {
         /// What.
         text: String,
     },
+}
+
+impl Event {
+    /// Whose it is, if it is one user's.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::WorkspaceReady { user, .. }
+            | Self::Queued { user, .. }
+            | Self::InstanceChanged { user, .. }
+            | Self::Retrying { user, .. }
+            | Self::RouteChecked { user, .. }
+            | Self::DiskPressing { user, .. } => Some(user),
+            Self::OperationChanged { user, .. } => user.as_ref(),
+            Self::StepStarted { .. }
+            | Self::StepProgress { .. }
+            | Self::StepFinished { .. }
+            | Self::Planned { .. }
+            | Self::ProxyApplied { .. }
+            | Self::RosterChanged
+            | Self::Examined
+            | Self::Warning { .. } => None,
+        }
+    }
 }
 
 /// An event with its number and time.

@@ -3,12 +3,15 @@
 //! For: everything that a front-end can ask for, each as one call.
 //! Not for: the rules; they are in the core. Not for: prompts and tables; they are the front-ends'.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thon_core::adapter::{CertificateProvider, Failure, ReverseProxy, SandboxRuntime};
+use thon_auth::Http;
+use thon_core::access::IdentityProvider;
+use thon_core::adapter::{CertificateProvider, Clock, Failure, ReverseProxy, SandboxRuntime};
 use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet, WebUrl};
 use thon_core::event::{Event, EventStream};
@@ -314,6 +317,23 @@ impl Node {
             );
             Error::input(text)
         })
+    }
+
+    /// Those who vouch for the accounts with which people can sign in, by their names.
+    pub fn identity_providers(
+        &self,
+    ) -> Result<BTreeMap<&'static str, Arc<dyn IdentityProvider>>, Error> {
+        let config = &self.config.auth;
+        if !config.enabled {
+            return Ok(BTreeMap::new());
+        }
+        let (http, base) = (Http::new()?, self.public_url()?);
+        let clock = Arc::new(SystemClock) as Arc<dyn Clock>;
+        let made = config.providers().filter_map(|kind| {
+            let made = thon_auth::provider(kind, config, &base, &http, &clock)?;
+            Some((kind.as_str(), made))
+        });
+        Ok(made.collect())
     }
 
     /// The certificate that is there now.

@@ -7,6 +7,7 @@ use axum::response::Response;
 use qrcode::QrCode;
 use qrcode::render::svg;
 use serde::{Deserialize, Serialize};
+use thon::core::access::Permission;
 use thon::core::certificate::Trust;
 use thon::core::instance::InstanceState;
 
@@ -48,6 +49,7 @@ struct Page {
 }
 
 pub(super) async fn show(visit: Visit, Query(which): Query<Which>) -> Result<Response, Oops> {
+    visit.who.needs(Permission::Operate)?;
     let roster = &visit.site.wanted.roster;
     let cards: Vec<Card> = roster
         .users()

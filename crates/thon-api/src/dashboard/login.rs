@@ -11,16 +11,17 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thon::LogIn;
-use thon::core::access::{SESSION_COOKIE, SESSION_LONGEST};
+use thon::core::access::{Doors, ProviderKind, SESSION_LONGEST};
 use thon::core::secret::Secret;
 
 use super::visit::Oops;
 use super::{assets, render};
 use crate::app::App;
-use crate::guard::{Administrator, admit, identify, over_tls};
+use crate::guard::{admit, identify, over_tls, session_cookie, sessions_shown, unsealed};
 use crate::problem::{Code, Problem};
+use crate::rest::auth::{at, percent};
 
 #[derive(Deserialize)]
 pub(super) struct Next {
@@ -37,17 +38,44 @@ pub(super) async fn show(
     if identify(&app, &parts).await.is_ok() {
         return Redirect::to(inside(&next)).into_response();
     }
+    // Whoever comes in the clear is led to where they can log in.
+    if let Ok(Some(_)) = unsealed(&app.service, &parts).await
+        && let Ok(site) = app.service.site().await
+        && let Ok(url) = site.node().public_url()
+    {
+        return Redirect::to(&format!("{}/login", url.base())).into_response();
+    }
     let mut page = ask(&app, &next, None).await;
     *page.status_mut() = StatusCode::OK;
     page
 }
 
-/// Asks for the password; afterwards it goes on at `next`.
+/// A provider whose accounts are taken.
+#[derive(Serialize)]
+struct Door {
+    id: &'static str,
+    name: String,
+}
+
+/// Asks for the password or an account; afterwards it goes on at `next`.
 pub(super) async fn ask(app: &App, next: &str, problem: Option<&str>) -> Response {
     let has_password = app.service.state().access().has_password().await.unwrap_or(true);
+    let doors: Vec<Door> = match app.service.site().await {
+        Ok(site) => {
+            let auth = &site.node().config().auth;
+            let door = |provider: ProviderKind| Door {
+                id: provider.as_str(),
+                name: auth.provider_name(provider).to_owned(),
+            };
+            auth.providers().map(door).collect()
+        }
+        Err(_) => Vec::new(),
+    };
     let shown = serde_json::json!({
         "version": assets::VERSION,
         "next": inside(next),
+        "then": percent(inside(next)),
+        "doors": doors,
         "problem": problem,
         "has_password": has_password,
     });
@@ -55,8 +83,23 @@ pub(super) async fn ask(app: &App, next: &str, problem: Option<&str>) -> Respons
         .unwrap_or_else(|problem| Oops(problem).into_response())
 }
 
+/// A page that leads on to an address of this server. It is one of ours that leads there: a browser
+/// keeps the session's cookie back from what another site began.
+pub(crate) fn led_on(next: &str) -> Response {
+    let shown = serde_json::json!({ "version": assets::VERSION, "next": next });
+    render::page(StatusCode::OK, "signed_in.html", shown)
+        .unwrap_or_else(|problem| Oops(problem).into_response())
+}
+
+/// A page that says why somebody isn't let in, and leads back to where they can try again.
+pub(crate) fn refused(problem: &Problem) -> Response {
+    let shown = serde_json::json!({ "version": assets::VERSION, "problem": problem });
+    render::page(problem.code().status(), "refused.html", shown)
+        .unwrap_or_else(|problem| Oops(problem).into_response())
+}
+
 /// An address of this server; nobody is sent anywhere else from here.
-fn inside(next: &str) -> &str {
+pub(crate) fn inside(next: &str) -> &str {
     let strange = |character: char| character == '\\' || character.is_control();
     let fits = next.starts_with('/') && !next.starts_with("//") && !next.contains(strange);
     if fits && !next.starts_with("/log") { next } else { "/" }
@@ -76,7 +119,15 @@ pub(super) async fn log_in(
     parts: Parts,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Result<Response, Oops> {
-    admit(&app.doors, &parts)?;
+    let site = app.service.site().await?;
+    let doors = match site.node().public_url() {
+        Ok(url) => at(&app.doors, &url),
+        Err(_) => Doors::clone(&app.doors),
+    };
+    admit(&doors, &parts)?;
+    if let Some(problem) = unsealed(&app.service, &parts).await? {
+        return Err(problem.into());
+    }
     let headers = parts.headers;
     let Form(Shown { password, next }) = form
         .map_err(|_| Problem::new(Code::BadInput, "the form has no password").about("password"))?;
@@ -97,33 +148,23 @@ pub(super) async fn log_in(
             return Ok(page);
         }
     };
+    // The browser has another session from here on, and the one before is of no use to anybody.
+    for id in sessions_shown(&headers) {
+        access.renewed(id.reveal()).await?;
+    }
     let cookie = cookie(done.id.reveal(), SESSION_LONGEST.as_secs(), &headers);
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(inside(&next))).into_response())
 }
 
-/// Ends the session.
-pub(super) async fn log_out(
-    Administrator(who): Administrator,
-    State(app): State<App>,
-    headers: HeaderMap,
-) -> Result<Response, Oops> {
-    if let Some(id) = &who.session {
-        app.service.state().access().log_out(id.reveal()).await?;
-    }
-    let cookie = cookie("", 0, &headers);
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
-}
-
-fn cookie(value: &str, seconds: u64, headers: &HeaderMap) -> String {
-    let secure = if over_tls(headers) { "; Secure" } else { "" };
-    format!(
-        "{SESSION_COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
-    )
+/// The session's cookie.
+pub(crate) fn cookie(value: &str, seconds: u64, headers: &HeaderMap) -> String {
+    let (name, secure) = (session_cookie(headers), if over_tls(headers) { "; Secure" } else { "" });
+    format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
 }
 
 /// Where a browser is: nginx, on this machine, says whom it asks for. It dials where the server
 /// listens, and comes from that address or from the loopback.
-fn whence(peer: IpAddr, here: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub(crate) fn whence(peer: IpAddr, here: IpAddr, headers: &HeaderMap) -> IpAddr {
     let ours = peer.is_loopback() || peer.to_canonical() == here.to_canonical();
     let said = headers.get("x-real-ip").filter(|_| ours);
     said.and_then(|said| said.to_str().ok()?.parse().ok()).unwrap_or(peer)

@@ -2,11 +2,12 @@
 //!
 //! For: pages that are made here and brought up to date by a script of our own; what they change
 //! goes through the same routes that programs use.
-//! Not for: rules, and not for participants: nothing here is theirs.
+//! Not for: rules. Of all pages one is for participants: their own workspace.
 
 mod assets;
 mod handout;
 mod login;
+mod mine;
 mod overview;
 mod pages;
 mod render;
@@ -19,9 +20,12 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
+pub(crate) use login::{cookie, inside, led_on, refused, whence};
+
 use crate::app::{App, dressed, programs};
 use crate::guard::known;
 use crate::problem::{Code, Problem};
+use crate::rest::auth;
 use visit::Oops;
 
 /// Everything that is served to browsers.
@@ -39,7 +43,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/settings/{key}", get(settings::file).post(settings::check))
         .route("/handout", get(handout::show))
         .route("/doctor", post(overview::examine))
-        .route("/logout", post(login::log_out))
+        .route("/mine", get(mine::show))
+        .route("/logout", post(auth::logout))
         .route_layer(from_fn_with_state(app.clone(), guard));
     let api = programs(&app);
     let open = Router::new()
@@ -57,6 +62,7 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         Err(problem) if problem.code() == Code::Unauthorized => {
             login::ask(&app, wanted.as_deref().unwrap_or("/"), None).await
         }
+        Err(problem) if problem.code() == Code::NotListed => refused(&problem),
         Err(problem) => Oops(problem).into_response(),
     }
 }

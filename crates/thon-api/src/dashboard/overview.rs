@@ -5,13 +5,14 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Serialize;
+use thon::core::access::Permission;
 use thon::core::doctor::{Finding, Severity};
 
-use super::visit::{Oops, Visit};
+use super::visit::{Oops, Own};
 use crate::app::App;
-use crate::guard::Administrator;
+use crate::guard::Operator;
 use crate::problem::Problem;
 use crate::rest::view::{Load, State as Shown, timestamp};
 
@@ -51,7 +52,11 @@ struct Line {
     result: String,
 }
 
-pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
+/// Participants are led to what is theirs.
+pub(super) async fn show(Own(visit): Own) -> Result<Response, Oops> {
+    if !visit.who.permits(Permission::See) {
+        return Ok(Redirect::to("/mine").into_response());
+    }
     let service = &visit.app.service;
     let roster = &visit.site.wanted.roster;
     let checkup = service.checkup(false);
@@ -97,7 +102,7 @@ fn found(finding: &Finding) -> Found {
 }
 
 /// Has the doctor look anew; what they find is said on the stream of events.
-pub(super) async fn examine(_: Administrator, State(app): State<App>) -> Result<Response, Problem> {
+pub(super) async fn examine(_: Operator, State(app): State<App>) -> Result<Response, Problem> {
     drop(app.service.checkup(true));
     Ok(StatusCode::ACCEPTED.into_response())
 }

@@ -6,6 +6,7 @@
 use axum::extract::RawQuery;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use thon::core::access::Permission;
 use thon::core::name::{GroupName, UserId};
 
 use super::visit::{Oops, Query, Visit};
@@ -61,7 +62,7 @@ pub(super) async fn instances(
     Query(wanted): Query<instances::Wanted>,
 ) -> Result<Response, Oops> {
     let roster = &visit.site.wanted.roster;
-    let list = instances::page(&visit.room, roster, &wanted, visit.who.scope)?;
+    let list = instances::page(&visit.room, roster, &wanted, &visit.who)?;
     let counts = visit.room.counts().into_iter();
     let page = InstancesPage {
         pager: Pager::new(list.page, list.page_size, list.total, query.as_deref()),
@@ -239,7 +240,7 @@ pub(super) async fn user(visit: Visit, InPath(key): InPath<String>) -> Result<Re
     history.truncate(STATES);
     let has_sandbox = view.is_some_and(|view| view.container.is_some());
     let (mut log, mut log_problem) = (Vec::new(), None);
-    if has_sandbox {
+    if has_sandbox && visit.who.permits(Permission::Operate) {
         match visit.site.node().logs(&id, TAIL).await {
             Ok(text) => log = text.lines().map(thon::core::log::harmless).collect(),
             Err(error) => log_problem = Some(error.to_string()),
@@ -249,7 +250,7 @@ pub(super) async fn user(visit: Visit, InPath(key): InPath<String>) -> Result<Re
         id: key,
         name: id.to_string(),
         person: known.map(|known| Participant::new(&visit.app, &visit.site, &id, known)),
-        instance: view.map(|view| Instance::new(view, roster, visit.who.scope)),
+        instance: view.map(|view| Instance::new(view, roster, &visit.who)),
         declared: visit.site.declared().user(&id).is_some(),
         origin: visit.site.origin().to_owned(),
         groups: groups_of(&visit),

@@ -9,7 +9,8 @@ use axum::Form;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use similar::{ChangeTag, TextDiff};
-use thon::core::config::ChatModel;
+use thon::core::access::Permission;
+use thon::core::config::{AllowRule, ChatModel};
 use thon::core::state::{
     Change, ConfigFile, ConfigFileKey, ConfigFileVersion, SettingKey, overwritten,
 };
@@ -17,6 +18,7 @@ use thon::core::state::{
 use super::visit::{Oops, Query, Visit};
 use crate::input::InPath;
 use crate::problem::{Code, Problem};
+use crate::rest::auth::Open;
 use crate::rest::config_files::label;
 use crate::rest::view::timestamp;
 
@@ -38,16 +40,25 @@ struct SettingsPage {
     files: Vec<File>,
     config: Option<String>,
     sessions: Vec<Open>,
+    /// Whether people sign in with accounts.
+    sign_in: bool,
+    /// With those of whom, and where each is to send people back to.
+    providers: Vec<(String, String)>,
+    listed: Vec<Listed>,
     tokens: Vec<Known>,
 }
 
-/// A browser that is logged in.
+/// Those whose accounts may come in, as thon.yaml says it.
 #[derive(Serialize)]
-struct Open {
-    address: String,
-    browser: String,
-    created_at: Option<String>,
-    seen_at: Option<String>,
+struct Listed {
+    role: &'static str,
+    whom: String,
+}
+
+impl From<&AllowRule> for Listed {
+    fn from(rule: &AllowRule) -> Self {
+        Self { role: rule.role.as_str(), whom: rule.whom() }
+    }
 }
 
 /// A token.
@@ -66,6 +77,7 @@ async fn versions(visit: &Visit, key: ConfigFileKey) -> Result<Vec<ConfigFileVer
 }
 
 pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
+    visit.who.needs(Permission::Administer)?;
     let state = visit.app.service.state();
     let settings = state.store().settings().await.map_err(thon::Error::from)?;
     let mut files = Vec::new();
@@ -81,6 +93,12 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
             actor: present.map(|version| version.actor.clone()),
         });
     }
+    let auth = &visit.site.node().config().auth;
+    let url = visit.site.node().public_url();
+    let back = |provider| {
+        let base = url.as_ref().map_or("", |url| url.base());
+        format!("{base}{}", thon::auth::callback_path(provider))
+    };
     let page = SettingsPage {
         external_ip: settings
             .get(&SettingKey::ExternalIp)
@@ -89,18 +107,13 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Oops> {
         declared_ip: visit.site.declared_ip().map(|address| address.to_string()),
         files,
         config: visit.site.config_path().map(|path| path.display().to_string()),
-        sessions: state
-            .access()
-            .sessions()
-            .await?
-            .into_iter()
-            .map(|session| Open {
-                address: session.address,
-                browser: session.browser,
-                created_at: timestamp(session.created_at),
-                seen_at: timestamp(session.seen_at),
-            })
+        sessions: Open::all(&visit.app, &visit.who).await?,
+        sign_in: auth.enabled,
+        providers: auth
+            .providers()
+            .map(|provider| (auth.provider_name(provider).to_owned(), back(provider)))
             .collect(),
+        listed: auth.allow.iter().map(Listed::from).collect(),
         tokens: state
             .access()
             .tokens()
@@ -170,6 +183,7 @@ pub(super) async fn file(
     InPath(text): InPath<String>,
     Query(Look { version }): Query<Look>,
 ) -> Result<Response, Oops> {
+    visit.who.needs(Permission::Administer)?;
     let key = key(&text)?;
     let all = versions(&visit, key).await?;
     let looked_at = all.iter().find(|one| Some(one.version) == version);
@@ -197,6 +211,7 @@ pub(super) async fn check(
     InPath(text): InPath<String>,
     Form(Edited { content }): Form<Edited>,
 ) -> Result<Response, Oops> {
+    visit.who.needs(Permission::Administer)?;
     let key = key(&text)?;
     let all = versions(&visit, key).await?;
     // Browsers send the ends of lines as the network has them.

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thon::core::access::Permission;
 use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
 use thon::core::operation::{Operation, OperationState, TaskKind};
@@ -19,7 +20,7 @@ use thon::{Room, Site, csrf};
 
 use super::{assets, render};
 use crate::app::App;
-use crate::guard::{Administrator, Who};
+use crate::guard::{Anyone, KnownBy, Who};
 use crate::input::Params;
 use crate::problem::{Code, Problem};
 use crate::rest::view::{Work, timestamp};
@@ -27,7 +28,7 @@ use crate::rest::view::{Work, timestamp};
 /// How many operations every page shows.
 const OPERATIONS: u32 = 6;
 
-/// A visit.
+/// A visit of somebody who may see everything.
 pub(super) struct Visit {
     pub(super) app: App,
     pub(super) who: Who,
@@ -39,9 +40,22 @@ impl FromRequestParts<App> for Visit {
     type Rejection = Oops;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Oops> {
-        let Administrator(who) = Administrator::from_request_parts(parts, app).await?;
+        let Own(visit) = Own::from_request_parts(parts, app).await?;
+        visit.who.needs(Permission::See)?;
+        Ok(visit)
+    }
+}
+
+/// A visit of somebody who sees what is theirs, at least.
+pub(super) struct Own(pub(super) Visit);
+
+impl FromRequestParts<App> for Own {
+    type Rejection = Oops;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Oops> {
+        let Anyone(who) = Anyone::from_request_parts(parts, app).await?;
         let site = app.service.site().await.map_err(Problem::from)?;
-        Ok(Self { app: app.clone(), who, site, room: app.service.room() })
+        Ok(Self(Visit { app: app.clone(), who, site, room: app.service.room() }))
     }
 }
 
@@ -67,6 +81,12 @@ struct Frame<'a, T> {
     /// What the script shows with every change; empty where there is no session.
     csrf: String,
     has_session: bool,
+    /// Who is logged in, where that is told by an account.
+    person: Option<String>,
+    role: &'static str,
+    may: May,
+    /// Whether some of the instances are their own.
+    has_own: bool,
     node: &'a str,
     /// Why thon.yaml can't be used as it is.
     site_problem: Option<&'a str>,
@@ -75,6 +95,14 @@ struct Frame<'a, T> {
     seen_at: Option<String>,
     works: Vec<Doing>,
     page: T,
+}
+
+/// What whoever looks may do: what they may not is not offered.
+#[derive(Serialize)]
+struct May {
+    see: bool,
+    operate: bool,
+    administer: bool,
 }
 
 /// An operation with how far it is.
@@ -122,17 +150,36 @@ impl Visit {
         title: &str,
         page: impl Serialize,
     ) -> Result<Response, Oops> {
-        let operations = self.app.service.operations(OPERATIONS).await.map_err(Problem::from)?;
-        let csrf = self.who.session.as_ref().map(csrf);
+        let who = &self.who;
+        let sees = who.permits(Permission::See);
+        let operations = if sees {
+            self.app.service.operations(OPERATIONS).await.map_err(Problem::from)?
+        } else {
+            Vec::new()
+        };
+        let csrf = who.session().map(csrf);
         let frame = Frame {
             version: assets::VERSION,
             here,
             title,
             has_session: csrf.is_some(),
             csrf: csrf.map(|csrf| csrf.reveal().to_owned()).unwrap_or_default(),
+            person: match &who.known_by {
+                KnownBy::Session(session, _) => {
+                    session.holder.account().map(|account| account.shown().to_owned())
+                }
+                KnownBy::Token | KnownBy::Place => None,
+            },
+            role: who.standing.role.as_str(),
+            may: May {
+                see: sees,
+                operate: who.permits(Permission::Operate),
+                administer: who.permits(Permission::Administer),
+            },
+            has_own: !who.standing.users.is_empty(),
             node: self.site.node().config().node.as_str(),
-            site_problem: self.site.problem(),
-            room_problem: self.room.failure.as_deref(),
+            site_problem: self.site.problem().filter(|_| sees),
+            room_problem: self.room.failure.as_deref().filter(|_| sees),
             seen_at: self.room.seen_at.and_then(timestamp),
             works: operations.iter().map(|work| Doing::new(work, &self.room)).collect(),
             page,

@@ -8,7 +8,7 @@ use axum::extract::{Multipart, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use thon::core::access::Scope;
+use thon::core::access::Permission;
 use thon::core::state::{
     Actor, Change, ConfigFile, ConfigFileKey, ConfigFileVersion, MAX_CONFIG_FILE, Revision,
 };
@@ -124,8 +124,8 @@ struct Document {
 
 /// Refuses those who may not see a file that may hold keys.
 fn may_see(who: &Who, key: ConfigFileKey) -> Result<(), Problem> {
-    if key.is_secret() && !who.scope.allows(Scope::Admin) {
-        let detail = format!("{key} may hold keys: reading it needs scope `admin`");
+    if key.is_secret() && !who.permits(Permission::Administer) {
+        let detail = format!("{key} may hold keys: reading it needs scope or role `admin`");
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(())

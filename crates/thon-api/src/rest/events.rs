@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
+use thon::core::access::Permission;
 use thon::core::event::Stamped;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -19,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::view::timestamp;
 use crate::app::App;
-use crate::guard::{Reader, identify};
+use crate::guard::{Anyone, Who, identify};
 use crate::problem::WhenRead;
 
 /// How often a silent stream says that it is alive: proxies give up after a minute.
@@ -33,13 +34,14 @@ pub(super) fn router() -> OpenApiRouter<App> {
 }
 
 /// What happens, from now on, as server-sent events. Each has its kind as its name and JSON as its
-/// data; `lagged` says that some were missed, and that lists should be read anew.
+/// data; `lagged` says that some were missed, and that lists should be read anew. Participants hear of
+/// what happens to their own instance alone.
 #[utoipa::path(get, path = "/api/events", tag = "server", responses(
     (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
     WhenRead
 ), security(("token" = [])))]
 async fn events(
-    _: Reader,
+    Anyone(who): Anyone,
     State(app): State<App>,
     parts: Parts,
 ) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
@@ -51,7 +53,8 @@ async fn events(
             () = turned_away(&app, parts) => {}
         }
     };
-    let said = until(said, ended).map(|said| Ok(message(said)));
+    let said = until(said, ended).filter(move |said| is_for(&who, said));
+    let said = said.map(|said| Ok(message(said)));
     // The first word makes the answer's head go out: who watches knows that nothing is missed from
     // here on.
     let hello = tokio_stream::once(Ok(Message::default().event("hello").data("{}")));
@@ -68,6 +71,15 @@ async fn turned_away(app: &App, parts: Parts) {
             return;
         }
     }
+}
+
+/// Whether somebody is to hear of it.
+fn is_for(who: &Who, said: &Result<Arc<Stamped>, BroadcastStreamRecvError>) -> bool {
+    if who.permits(Permission::See) {
+        return true;
+    }
+    let Ok(stamped) = said else { return true };
+    stamped.event.user().is_some_and(|user| who.permits_with(Permission::See, user))
 }
 
 /// A stream that ends when `end` is there.

@@ -9,20 +9,20 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use thon::core::access::Scope;
+use thon::core::access::Permission;
 use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
-use thon::core::operation::TaskKind;
+use thon::core::operation::{Task, TaskKind};
 use thon::core::roster::Roster;
 use thon::core::state::InstanceHistory;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::operations::accept;
+use super::operations::{accept, accept_task, accepted};
 use super::view::{Instance, State as Shown, Work, timestamp};
 use crate::app::App;
-use crate::guard::{Administrator, Operator, Reader};
+use crate::guard::{Administrator, Anyone, Operator, Reader, Who};
 use crate::input::{Body, Ids, InPath, Params, Slice, first, user, usual};
 use crate::problem::{Code, Problem, WhenChanged, WhenRead};
 
@@ -115,7 +115,7 @@ async fn list(
 ) -> Result<Json<InstancePage>, Problem> {
     let room = seen(&app)?;
     let site = app.service.site().await?;
-    Ok(Json(page(&room, &site.wanted.roster, &wanted, who.scope)?))
+    Ok(Json(page(&room, &site.wanted.roster, &wanted, &who)?))
 }
 
 /// The instances of `room` that are wanted.
@@ -123,7 +123,7 @@ pub(crate) fn page(
     room: &thon::Room,
     roster: &Roster,
     wanted: &Wanted,
-    scope: Scope,
+    who: &Who,
 ) -> Result<InstancePage, Problem> {
     let slice = Slice::new(wanted.page, wanted.page_size)?;
     let text = wanted.q.as_deref().map(str::to_lowercase);
@@ -151,7 +151,7 @@ pub(crate) fn page(
     let total = found.len();
     let shown = slice.of(found.into_iter());
     Ok(InstancePage {
-        instances: shown.into_iter().map(|v| Instance::new(v, roster, scope)).collect(),
+        instances: shown.into_iter().map(|v| Instance::new(v, roster, who)).collect(),
         total,
         page: slice.page,
         page_size: slice.size,
@@ -171,12 +171,12 @@ fn seen(app: &App) -> Result<std::sync::Arc<thon::Room>, Problem> {
     }
 }
 
-async fn one(app: &App, id: &str, scope: Scope) -> Result<Instance, Problem> {
+async fn one(app: &App, id: &str, who: &Who) -> Result<Instance, Problem> {
     let user = user(id)?;
     let room = seen(app)?;
     let site = app.service.site().await?;
     let view = room.instance(&user).ok_or_else(|| Problem::missing(format!("instance {id}")))?;
-    Ok(Instance::new(view, &site.wanted.roster, scope))
+    Ok(Instance::new(view, &site.wanted.roster, who))
 }
 
 /// Whose instance is to be launched.
@@ -222,11 +222,12 @@ async fn create(
     (status = 200, description = "The instance", body = Instance), WhenRead
 ), security(("token" = [])))]
 async fn show(
-    Reader(who): Reader,
+    Anyone(who): Anyone,
     State(app): State<App>,
     InPath(id): InPath<String>,
 ) -> Result<Json<Instance>, Problem> {
-    Ok(Json(one(&app, &id, who.scope).await?))
+    who.needs_with(Permission::See, &user(&id)?)?;
+    Ok(Json(one(&app, &id, &who).await?))
 }
 
 macro_rules! actions {
@@ -254,12 +255,32 @@ actions! {
     pause, post "/api/instances/{id}/pause", Pause;
     /// Lets a frozen instance go on.
     resume, post "/api/instances/{id}/resume", Resume;
-    /// Stops the instance and starts it again: terminals are lost, files are not.
-    restart, post "/api/instances/{id}/restart", Restart;
     /// Replaces the sandbox by a new one. The workspace stays.
     recreate, post "/api/instances/{id}/recreate", Recreate;
     /// Stops the instance; everything in the sandbox stays.
     stop, post "/api/instances/{id}/stop", Stop;
+}
+
+/// Stops the instance and starts it again: terminals are lost, files are not. Participants may do
+/// this with their own.
+#[utoipa::path(post, path = "/api/instances/{id}/restart", tag = "instances", params(
+    ("id" = String, Path, description = "`<group>_<user>`")
+), responses(
+    (status = 202, description = "It is being done", body = Work), WhenChanged
+), security(("token" = [])))]
+async fn restart(
+    Anyone(who): Anyone,
+    State(app): State<App>,
+    InPath(id): InPath<String>,
+) -> Result<Response, Problem> {
+    let user = user(&id)?;
+    who.needs_with(Permission::Operate, &user)?;
+    let task = Task::new(TaskKind::Restart, vec![user]);
+    if who.permits(Permission::Operate) {
+        return accept_task(&app, &who, task).await;
+    }
+    // Nobody fills the queue with their own instance.
+    Ok(accepted(&app.service.begin_once(&who.actor, task).await?))
 }
 
 macro_rules! bulk {
@@ -329,7 +350,7 @@ struct Renewed {
     (status = 200, description = "It has more time", body = Renewed), WhenChanged
 ), security(("token" = [])))]
 async fn renew(
-    _: Operator,
+    Operator(who): Operator,
     State(app): State<App>,
     InPath(id): InPath<String>,
     Body(Renew { timeout_minutes }): Body<Renew>,
@@ -338,7 +359,7 @@ async fn renew(
         let detail = format!("{timeout_minutes} is not allowed: 1 to 10080, a week");
         return Err(Problem::input("timeout_minutes", detail));
     }
-    one(&app, &id, Scope::Read).await?;
+    one(&app, &id, &who).await?;
     let user = user(&id)?;
     let by = Duration::from_secs(u64::from(timeout_minutes) * 60);
     let site = app.service.site().await?;
@@ -368,7 +389,7 @@ async fn register(
 ) -> Result<Json<Instance>, Problem> {
     adopt(&app, &who.actor, &id, &named).await?;
     app.service.look().await;
-    Ok(Json(one(&app, &id, who.scope).await?))
+    Ok(Json(one(&app, &id, &who).await?))
 }
 
 async fn adopt(

@@ -4,6 +4,7 @@
 //! Not for: rules; they are the library's.
 
 mod audit;
+pub(crate) mod auth;
 pub(crate) mod config_files;
 mod events;
 pub(crate) mod groups;
@@ -31,6 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(workspaces::router())
         .merge(nginx::router())
         .merge(operations::router())
+        .merge(auth::router())
         .merge(audit::router())
         .merge(events::router())
 }

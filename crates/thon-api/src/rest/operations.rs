@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use thon::core::access::Permission;
 use thon::core::event::Event;
 use thon::core::name::UserId;
 use thon::core::operation::{Operation, OperationId, Task, TaskKind};
@@ -19,7 +20,7 @@ use utoipa_axum::routes;
 
 use super::view::Work;
 use crate::app::App;
-use crate::guard::{Reader, Who};
+use crate::guard::{Anyone, Reader, Who};
 use crate::input::{InPath, Params};
 use crate::problem::{Problem, WhenRead};
 
@@ -42,13 +43,17 @@ pub(super) async fn accept(
 
 /// Asks for `task` and answers where it is watched.
 pub(super) async fn accept_task(app: &App, who: &Who, task: Task) -> Result<Response, Problem> {
-    let operation = app.service.begin(&who.actor, task).await?;
+    Ok(accepted(&app.service.begin(&who.actor, task).await?))
+}
+
+/// The answer that something is being done, and where it is watched.
+pub(super) fn accepted(operation: &Operation) -> Response {
     let mut headers = HeaderMap::new();
     let place = format!("/api/operations/{}", operation.id);
     if let Ok(place) = HeaderValue::from_str(&place) {
         headers.insert(header::LOCATION, place);
     }
-    Ok((StatusCode::ACCEPTED, headers, Json(Work::from(&operation))).into_response())
+    (StatusCode::ACCEPTED, headers, Json(Work::from(operation))).into_response()
 }
 
 /// The latest operations.
@@ -101,7 +106,7 @@ async fn list(
     (status = 200, description = "The operation", body = Work), WhenRead
 ), security(("token" = [])))]
 async fn show(
-    _: Reader,
+    Anyone(who): Anyone,
     State(app): State<App>,
     InPath(id): InPath<u64>,
     Params(Wait { wait }): Params<Wait>,
@@ -109,6 +114,17 @@ async fn show(
     if wait > LONGEST_WAIT {
         let detail = format!("{wait} is not allowed: 0 to {LONGEST_WAIT}");
         return Err(Problem::input("wait", detail));
+    }
+    let own = |operation: &Operation| {
+        let users = &operation.task.users;
+        !users.is_empty() && users.iter().all(|user| who.permits_with(Permission::See, user))
+    };
+    if !who.permits(Permission::See) && !find(&app, id).await.is_ok_and(|found| own(&found)) {
+        // Whether there is one of that number is nobody else's business.
+        return Err(who
+            .needs(Permission::See)
+            .err()
+            .unwrap_or_else(|| Problem::missing("operation")));
     }
     // Heard from before the first look on, so that no end is missed.
     let mut events = app.service.events().subscribe();

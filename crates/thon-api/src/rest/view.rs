@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use thon::HostLoad;
-use thon::core::access::Scope;
+use thon::core::access::Permission;
 use thon::core::disk::DiskLevel;
 use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
@@ -18,6 +18,8 @@ use thon::core::state::Source;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
+
+use crate::guard::Who;
 
 /// A time as RFC 3339 in UTC.
 pub(crate) fn timestamp(time: SystemTime) -> Option<String> {
@@ -120,14 +122,14 @@ pub(crate) struct Instance {
     idle_seconds: Option<u64>,
     /// Its disk space, where it has a limit.
     disk: Option<Disk>,
-    /// The password that it asks for; shown to scope `operate` and higher.
+    /// The password that it asks for; shown to scope `operate` and higher, and to whose it is.
     password: Option<String>,
 }
 
 impl Instance {
-    pub(crate) fn new(view: &InstanceView, roster: &Roster, scope: Scope) -> Self {
+    pub(crate) fn new(view: &InstanceView, roster: &Roster, who: &Who) -> Self {
         let known = user_of(roster, &view.user);
-        let may = scope.allows(Scope::Operate);
+        let may = who.permits_with(Permission::Operate, &view.user);
         Self {
             id: view.user.key(),
             user: Person {

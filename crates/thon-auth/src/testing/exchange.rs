@@ -153,7 +153,7 @@ fn is_known(provider: ProviderKind, headers: &HeaderMap, form: &Pairs) -> bool {
 /// Base64 with padding, of ASCII.
 fn base64(text: &str) -> String {
     let mut encoded = base64url(text.as_bytes()).replace('-', "+").replace('_', "/");
-    while encoded.len() % 4 != 0 {
+    while !encoded.len().is_multiple_of(4) {
         encoded.push('=');
     }
     encoded
@@ -176,7 +176,7 @@ pub(super) async fn token(
         Some(Lie::Refuses(error)) => return refuse(provider, error),
         _ => {}
     }
-    if !headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/json") {
+    if headers.get(header::ACCEPT).is_none_or(|accept| accept != "application/json") {
         shared.complain(format!("{provider}: token: it doesn't ask for JSON"));
     }
     if !is_known(provider, &headers, &form) {

@@ -4,7 +4,7 @@
 //! parameter of the exchange, write down what is wrong with it, and lie where a test wants them to.
 //! Not for: real accounts; it believes whoever comes.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a fixture of tests")]
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a fixture of tests")]
 
 mod exchange;
 mod tokens;

@@ -3,6 +3,7 @@
 //! For: turning options into calls of the library and results into print.
 //! Not for: what several commands share; that is in the modules beside this folder.
 
+mod auth;
 mod config;
 mod dashboard;
 mod db;
@@ -63,6 +64,7 @@ pub(crate) async fn dispatch(command: Command, context: &Context) -> Outcome {
         Command::Db(command) => db::db(command, context).await,
         Command::Serve(args) => serve::serve(&args, context).await,
         Command::Dashboard(command) => dashboard::dashboard(command, context).await,
+        Command::Auth(command) => auth::auth(command, context).await,
         Command::Token(command) => token::token(command, context).await,
         Command::Config(command) => config::config(command, context),
         Command::Image(command) => image::image(command, context).await,

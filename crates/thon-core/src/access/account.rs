@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Scope;
 use crate::config::{AllowRule, Config, ProviderKind, Role};
@@ -68,7 +68,6 @@ const LONGEST: usize = 254;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Who vouches for it.
-    #[serde(with = "provider")]
     pub provider: ProviderKind,
     /// What the provider numbers it with: it stays when everything else of the account changes.
     pub subject: String,
@@ -84,21 +83,8 @@ pub struct Account {
     pub claims: BTreeMap<String, BTreeSet<String>>,
 }
 
-mod provider {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    use crate::config::ProviderKind;
-
-    pub(super) fn serialize<S: Serializer>(
-        provider: &ProviderKind,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(provider.as_str())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<ProviderKind, D::Error> {
+impl<'de> Deserialize<'de> for ProviderKind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
@@ -270,6 +256,29 @@ fn fits(rule: &AllowRule, account: &Account, in_roster: bool) -> bool {
         || (rule.roster && in_roster)
 }
 
+impl AllowRule {
+    /// Whom it is about, in words.
+    #[must_use]
+    pub fn whom(&self) -> String {
+        let whom = if !self.account.is_empty() {
+            format!("account {}", self.account)
+        } else if !self.login.is_empty() {
+            self.login.clone()
+        } else if !self.email.is_empty() {
+            self.email.clone()
+        } else if let Some(domain) = &self.domain {
+            format!("everyone of @{domain}")
+        } else if self.roster {
+            "everyone whose address the roster has".to_owned()
+        } else {
+            format!("whoever has {} in the claim {}", self.value, self.claim)
+        };
+        let by = self.provider.map(|provider| format!(", by {provider}")).unwrap_or_default();
+        let user = self.user.as_ref().map(|user| format!(", as {user}")).unwrap_or_default();
+        whom + &by + &user
+    }
+}
+
 /// The claims that the list asks for.
 #[must_use]
 pub fn claims_of_interest(config: &Config) -> BTreeSet<String> {
@@ -408,6 +417,22 @@ mod tests {
         let stranger = self::ada().with_verified_email(Some("eve@example.org"));
         let all = "{role: participant, domain: example.org}";
         assert_eq!(judged(all, &stranger), Err(Unlisted::NotInRoster));
+    }
+
+    #[test]
+    fn a_rule_can_be_read_aloud() {
+        let config = config(
+            "{role: admin, provider: github, login: ada}, {role: viewer, domain: example.org}, \
+             {role: participant, email: a@b.c, user: alpha/bob}, {role: operator, claim: g, value: x}",
+        );
+        let said: Vec<String> = config.auth.allow.iter().map(AllowRule::whom).collect();
+        let expected = [
+            "ada, by github",
+            "everyone of @example.org",
+            "a@b.c, as alpha/bob",
+            "whoever has x in the claim g",
+        ];
+        assert_eq!(said, expected);
     }
 
     #[test]

@@ -27,8 +27,9 @@ pub use origin::{Asked, Doors, Foreign};
 pub use password::{StoredPassword, fit_password};
 pub use provider::{Challenge, IdentityProvider, SIGN_IN_BYTES, SIGN_IN_LONGEST};
 pub use session::{
-    Ending, Holder, NewSession, Opening, SESSION_BYTES, SESSION_COOKIE, SESSION_IDLE,
-    SESSION_LONGEST, Session, SessionStore, browser, may_be_session, password_changed, session,
+    Ending, Holder, NewSession, Opening, SESSION_BYTES, SESSION_COOKIE, SESSION_COOKIE_TLS,
+    SESSION_IDLE, SESSION_LONGEST, Session, SessionStore, browser, may_be_session,
+    password_changed, session,
 };
 pub use throttle::{Throttle, source};
 pub use token::{

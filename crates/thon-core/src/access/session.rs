@@ -21,6 +21,11 @@ use crate::state::Actor;
 /// a sandbox: browsers share cookies between the ports of a host.
 pub const SESSION_COOKIE: &str = "thon-session";
 
+/// The same where it is asked over TLS. Browsers take a cookie of such a name from this host alone,
+/// over TLS, for all of it: no page of another name and nobody on the way can set one (RFC 6265bis,
+/// section 4.1.3.2).
+pub const SESSION_COOKIE_TLS: &str = "__Host-thon-session";
+
 /// How many random bytes a session's id has.
 pub const SESSION_BYTES: usize = 32;
 

@@ -25,7 +25,7 @@ use crate::system::OsEntropy;
 #[derive(Debug)]
 pub enum LogIn {
     /// The password was right.
-    Done(LoggedIn),
+    Done(Box<LoggedIn>),
     /// The password was wrong.
     Wrong,
     /// Too many wrong ones came from there: this one was not looked at, and the next one will be
@@ -79,7 +79,7 @@ impl Access<'_> {
         match self.begin(&actor, address, agent, Opening::Password(stored.hash)).await {
             Ok(done) => {
                 self.throttle(|throttle, _| throttle.right(&source));
-                Ok(LogIn::Done(done))
+                Ok(LogIn::Done(Box::new(done)))
             }
             // Somebody set another password in this very moment.
             Err(failure) if failure.kind == FailureKind::Conflict => Ok(LogIn::Wrong),
@@ -221,7 +221,7 @@ mod tests {
 
     async fn log_in(state: &State) -> LoggedIn {
         match try_in(state, "203.0.113.7", PASSWORD).await {
-            LogIn::Done(done) => done,
+            LogIn::Done(done) => *done,
             other => panic!("{other:?}"),
         }
     }

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use thon_core::access::{
-    Account, Challenge, IdentityProvider, Opening, SIGN_IN_BYTES, SIGN_IN_LONGEST, Unlisted,
-    claims_of_interest, same, standing,
+    Account, Challenge, IdentityProvider, Opening, SIGN_IN_BYTES, SIGN_IN_LONGEST, Session,
+    Standing, Unlisted, claims_of_interest, same, standing,
 };
 use thon_core::adapter::Entropy;
 use thon_core::config::{AuthConfig, ProviderKind, Role};
@@ -60,7 +60,7 @@ pub struct CameBack<'a> {
 #[derive(Debug)]
 pub enum SignIn {
     /// They are in, and go on at this address of ours.
-    Done(LoggedIn, String),
+    Done(Box<LoggedIn>, String),
     /// The account is not let in.
     Unlisted(Box<Account>, Unlisted),
     /// They came back without a code: they changed their mind, or the provider did.
@@ -90,6 +90,22 @@ pub fn sign_in_cookie(state: &str) -> String {
 pub(super) type Returned = BTreeMap<String, SystemTime>;
 
 impl Service {
+    /// What the holder of a session may do as things are now, or why nothing any more. That an account
+    /// has another role than before is written into the audit log.
+    pub async fn standing(&self, session: &Session) -> Result<Result<Standing, Unlisted>, Error> {
+        let Some(account) = session.holder.account() else {
+            return Ok(Ok(Standing::of(Role::Admin)));
+        };
+        let site = self.site().await?;
+        let found = standing(site.node().config(), &site.wanted.roster, account);
+        if let Ok(found) = &found
+            && found.role != session.role
+        {
+            self.state().access().note_role(session, found.role).await?;
+        }
+        Ok(found)
+    }
+
     /// Sends somebody to a provider; afterwards they go on at `next`, an address of ours.
     pub async fn begin_sign_in(
         &self,
@@ -151,7 +167,8 @@ impl Service {
                 return Err(failure.into());
             }
         };
-        let person = format!("{} ({}), {}", account.shown(), account.id(), came.address.to_canonical());
+        let person =
+            format!("{} ({}), {}", account.shown(), account.id(), came.address.to_canonical());
         let person = Actor::new(&person);
         let found = match standing(config, &site.wanted.roster, &account) {
             Ok(found) => found,
@@ -162,7 +179,7 @@ impl Service {
         };
         let opening = Opening::Account(account, found.role);
         let done = access.begin(&person, came.address, came.agent, opening).await?;
-        Ok(SignIn::Done(done, away.next))
+        Ok(SignIn::Done(Box::new(done), away.next))
     }
 }
 

@@ -37,6 +37,15 @@ impl Service {
         Ok(operation)
     }
 
+    /// The same; where the same task waits already or is being done, that one.
+    pub async fn begin_once(&self, actor: &Actor, task: Task) -> Result<Operation, Error> {
+        let mut unfinished = self.inner.state.operations().unfinished().await?.into_iter();
+        match unfinished.find(|operation| operation.task == task) {
+            Some(operation) => Ok(operation),
+            None => self.begin(actor, task).await,
+        }
+    }
+
     /// The operation of that number.
     pub async fn operation(&self, id: OperationId) -> Result<Option<Operation>, Error> {
         Ok(self.inner.state.operations().operation(id).await?)
@@ -116,6 +125,10 @@ impl Service {
         self.inner.events.emit(Event::OperationChanged {
             operation: operation.id,
             task: operation.task.kind,
+            user: match operation.task.users.as_slice() {
+                [user] => Some(user.clone()),
+                _ => None,
+            },
             state: operation.state,
             result: operation.state.is_over().then(|| operation.result()),
         });

@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use thon_auth::Http;
 use thon_core::access::{IdentityProvider, ProviderKind};
-use thon_core::adapter::Clock;
 use thon_core::config::{AuthConfig, Config, Severity, WebUrl};
 use thon_core::name::UserId;
 use thon_core::roster::Roster;
@@ -20,7 +18,6 @@ use super::Service;
 use crate::error::Error;
 use crate::load;
 use crate::node::Node;
-use crate::system::SystemClock;
 
 /// What is wanted, as of one moment.
 #[derive(Debug)]
@@ -60,12 +57,7 @@ impl Vouching {
         if let Some(before) = before.filter(|before| before.by.as_ref() == Some(&by)) {
             return Ok(before.clone());
         }
-        let (http, clock) = (Http::new()?, Arc::new(SystemClock) as Arc<dyn Clock>);
-        let made = config.providers().filter_map(|kind| {
-            let made = thon_auth::provider(kind, config, &by.1, &http, &clock)?;
-            Some((kind.as_str(), made))
-        });
-        Ok(Self { providers: made.collect(), by: Some(by) })
+        Ok(Self { providers: node.identity_providers()?, by: Some(by) })
     }
 }
 
