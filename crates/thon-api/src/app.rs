@@ -72,6 +72,19 @@ pub(crate) struct App {
     pub(crate) requests: Arc<Requests>,
 }
 
+impl App {
+    /// The names under which browsers may ask as things are: those of this machine, and where people
+    /// sign in, the one that providers send them back to.
+    pub(crate) async fn doors(&self) -> Result<Doors, Problem> {
+        let site = self.service.site().await?;
+        let doors = self.doors.clone();
+        if !site.node().config().auth.enabled {
+            return Ok(doors);
+        }
+        Ok(doors.named(site.node().public_url()?.host()))
+    }
+}
+
 /// The description of the API, from its code.
 #[derive(utoipa::OpenApi)]
 #[openapi(

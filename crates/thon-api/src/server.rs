@@ -46,7 +46,7 @@ impl Server {
         let (api, address) = listen(dashboard, dashboard.port, "dashboard.port").await?;
         let (web, web_address) =
             listen(dashboard, dashboard.web_port, "dashboard.web_port").await?;
-        if !address.ip().is_loopback() && service.state().access().is_open().await? {
+        if !address.ip().is_loopback() && service.is_open().await? {
             let text = format!(
                 "dashboard.host {}: with neither a password nor a token everyone who reaches it \
                  could do everything; set one with `thon dashboard password` or \

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use thon::LogIn;
-use thon::core::access::{Doors, ProviderKind, SESSION_LONGEST};
+use thon::core::access::{ProviderKind, SESSION_LONGEST};
 use thon::core::secret::Secret;
 
 use super::visit::Oops;
@@ -21,7 +21,7 @@ use super::{assets, render};
 use crate::app::App;
 use crate::guard::{admit, identify, over_tls, session_cookie, sessions_shown, unsealed};
 use crate::problem::{Code, Problem};
-use crate::rest::auth::{at, percent};
+use crate::rest::auth::percent;
 
 #[derive(Deserialize)]
 pub(super) struct Next {
@@ -119,12 +119,7 @@ pub(super) async fn log_in(
     parts: Parts,
     form: Result<Form<Shown>, FormRejection>,
 ) -> Result<Response, Oops> {
-    let site = app.service.site().await?;
-    let doors = match site.node().public_url() {
-        Ok(url) => at(&app.doors, &url),
-        Err(_) => Doors::clone(&app.doors),
-    };
-    admit(&doors, &parts)?;
+    admit(&app.doors().await?, &parts)?;
     if let Some(problem) = unsealed(&app.service, &parts).await? {
         return Err(problem.into());
     }

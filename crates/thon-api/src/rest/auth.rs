@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use thon::core::access::{
-    Account, Doors, Holder, ProviderKind, SESSION_LONGEST, SIGN_IN_LONGEST, Session,
+    Account, Holder, ProviderKind, SESSION_LONGEST, SIGN_IN_LONGEST, Session,
 };
 use thon::core::config::WebUrl;
 use thon::core::name::UserId;
@@ -148,7 +148,7 @@ async fn led(app: &App, provider: &str, mut parts: Parts) -> Result<Response, Pr
         return Err(Problem::input("provider", detail));
     }
     let url = site.node().public_url()?;
-    admit(&at(&app.doors, &url), &parts)?;
+    admit(&app.doors().await?, &parts)?;
     let page = wants_page(&parts.headers);
     // What the browser keeps it shows again to this host alone, so that it begins where it ends.
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -166,11 +166,6 @@ async fn led(app: &App, provider: &str, mut parts: Parts) -> Result<Response, Pr
     }
     let way = Way { authorization_url: begun.url, state: begun.state.reveal().to_owned() };
     Ok((cookie, Json(way)).into_response())
-}
-
-/// The doors with the public address.
-pub(crate) fn at(doors: &Doors, url: &WebUrl) -> Doors {
-    doors.clone().named(url.host())
 }
 
 /// A text as a part of a query.
@@ -242,7 +237,7 @@ async fn came_back(
     let provider = known(provider)?;
     let site = app.service.site().await?;
     let url = site.node().public_url()?;
-    admit(&at(&app.doors, &url), &parts)?;
+    admit(&app.doors().await?, &parts)?;
     let headers = &parts.headers;
     let name = sign_in_cookie(&back.state);
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());

@@ -215,6 +215,17 @@ async fn create(
     accept(&app, &who, TaskKind::Launch, vec![launch.user()?]).await
 }
 
+/// The user of an id with whose instance somebody may do it. Whoever may not is told that alone,
+/// whatever the id is.
+fn theirs(who: &Who, permission: Permission, id: &str) -> Result<UserId, Problem> {
+    let user = match user(id) {
+        Ok(user) => user,
+        Err(problem) => return Err(who.needs(permission).err().unwrap_or(problem)),
+    };
+    who.needs_with(permission, &user)?;
+    Ok(user)
+}
+
 /// One instance, as it was last seen.
 #[utoipa::path(get, path = "/api/instances/{id}", tag = "instances", params(
     ("id" = String, Path, description = "`<group>_<user>`")
@@ -226,7 +237,7 @@ async fn show(
     State(app): State<App>,
     InPath(id): InPath<String>,
 ) -> Result<Json<Instance>, Problem> {
-    who.needs_with(Permission::See, &user(&id)?)?;
+    theirs(&who, Permission::See, &id)?;
     Ok(Json(one(&app, &id, &who).await?))
 }
 
@@ -273,8 +284,7 @@ async fn restart(
     State(app): State<App>,
     InPath(id): InPath<String>,
 ) -> Result<Response, Problem> {
-    let user = user(&id)?;
-    who.needs_with(Permission::Operate, &user)?;
+    let user = theirs(&who, Permission::Operate, &id)?;
     let task = Task::new(TaskKind::Restart, vec![user]);
     if who.permits(Permission::Operate) {
         return accept_task(&app, &who, task).await;

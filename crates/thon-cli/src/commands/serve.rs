@@ -19,7 +19,7 @@ pub(crate) async fn serve(args: &ServeArgs, context: &Context) -> Outcome {
     let server = Server::bind(context.home()?, context.global.config.clone()).await?;
     let url = format!("http://{}", server.address());
     let dashboard = format!("http://{}", server.web_address());
-    let open = server.service().state().access().is_open().await?;
+    let open = server.service().is_open().await?;
     if context.output.json() {
         let tls = server.tls_url();
         let said = serde_json::json!({

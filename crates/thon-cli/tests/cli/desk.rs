@@ -4,6 +4,7 @@
 //! Not for: sandboxes; a test that needs them takes a `Stage`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,6 +74,14 @@ impl Desk {
     pub(crate) fn with(&self, env: &[(&str, &str)], args: &[&str]) -> Output {
         let mut command = self.command(args);
         finish(command.envs(env.iter().copied()))
+    }
+
+    /// Sets the dashboard's password.
+    pub(crate) fn set_password(&self, password: &str) {
+        let mut command = self.command(&["dashboard", "password"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+        assert!(child.wait().unwrap().success());
     }
 
     /// Every file and folder below the desk: path, permission bits and contents.

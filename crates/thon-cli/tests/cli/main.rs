@@ -53,6 +53,7 @@ mod outage;
 mod pause;
 mod reboot;
 mod shell;
+mod signin;
 mod sluggish;
 mod trouble;
 mod walk;

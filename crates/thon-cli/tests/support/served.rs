@@ -26,11 +26,47 @@ pub(crate) struct Served {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In small letters.
     pub(crate) head: String,
     pub(crate) body: String,
+    /// The head as it came.
+    raw: String,
 }
 
 impl Answer {
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let (small, body) = (head.to_ascii_lowercase(), body.to_owned());
+        Self { status, head: small, body, raw: head.to_owned() }
+    }
+
+    /// All headers of a name, in small letters, as they came.
+    pub(crate) fn headers<'a>(&'a self, name: &str) -> std::vec::IntoIter<&'a str> {
+        let lines = self.raw.lines().filter_map(|line| line.split_once(": "));
+        let found: Vec<&str> = lines
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .collect();
+        found.into_iter()
+    }
+
+    /// The one header of a name.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers(name).next().unwrap_or_else(|| panic!("no {name}: {self:?}"))
+    }
+
+    /// The cookie that is set under a name that begins so: name, value, and what holds for it.
+    #[track_caller]
+    pub(crate) fn cookie(&self, begin: &str) -> (String, String, String) {
+        let found = self.headers("set-cookie").find(|cookie| cookie.starts_with(begin));
+        let cookie = found.unwrap_or_else(|| panic!("no cookie {begin}: {self:?}"));
+        let (pair, rest) = cookie.split_once("; ").unwrap();
+        let (name, value) = pair.split_once('=').unwrap();
+        (name.to_owned(), value.to_owned(), rest.to_owned())
+    }
+
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -56,29 +92,59 @@ impl Served {
         served
     }
 
+    /// The same server at another of its ports.
+    pub(crate) fn ask(host: &str, port: u16, method: &str, path: &str, headers: &str) -> Answer {
+        Self::ask_with(host, port, method, path, headers, "")
+    }
+
+    /// The head of an answer that has no end.
+    pub(crate) fn head_of(host: &str, port: u16, path: &str, headers: &str) -> Answer {
+        let mut stream = TcpStream::connect((host, port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let (mut said, mut piece) = (Vec::new(), [0; 256]);
+        while !String::from_utf8_lossy(&said).contains("\r\n\r\n") {
+            let length = stream.read(&mut piece).unwrap();
+            assert!(length > 0, "{}", String::from_utf8_lossy(&said));
+            said.extend_from_slice(&piece[..length]);
+        }
+        Answer::read(&String::from_utf8_lossy(&said))
+    }
+
+    /// The same with a body.
+    pub(crate) fn ask_with(
+        host: &str,
+        port: u16,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Answer {
+        let mut stream = TcpStream::connect((host, port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        let named = headers.lines().any(|line| line.starts_with("host:"));
+        let own = if named { String::new() } else { format!("host: {host}:{port}\r\n") };
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\n{own}connection: close\r\n{headers}\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).unwrap();
+        Answer::read(&String::from_utf8_lossy(&text))
+    }
+
     /// Where it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://{}:{}", self.host, self.port)
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect((self.host.as_str(), self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         let token = self.token.as_ref().map(|t| format!("authorization: Bearer {t}\r\n"));
-        let token = token.unwrap_or_default();
-        let host = format!("host: {}:{}\r\n", self.host, self.port);
-        let host = if headers.contains("host:") { String::new() } else { host };
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\n{host}connection: close\r\n{token}{headers}\
-             content-length: {length}\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let headers = token.unwrap_or_default() + headers;
+        Self::ask_with(&self.host, self.port, method, path, &headers, body)
     }
 
     /// Watches the stream of events; ready as soon as it has said hello.

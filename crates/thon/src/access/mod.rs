@@ -69,10 +69,8 @@ impl State {
 }
 
 impl Access<'_> {
-    /// True as long as there is neither a token nor a password: whoever is on this machine may do
-    /// everything, and nobody else is to be let in. Not where thon.yaml asks for signing in; whoever
-    /// knows the configuration asks that first.
-    pub async fn is_open(self) -> Result<bool, Error> {
+    /// True as long as there is neither a token nor a password.
+    pub(crate) async fn is_open(self) -> Result<bool, Error> {
         Ok(!self.has_password().await? && self.tokens().await?.is_empty())
     }
 

@@ -90,6 +90,14 @@ pub fn sign_in_cookie(state: &str) -> String {
 pub(super) type Returned = BTreeMap<String, SystemTime>;
 
 impl Service {
+    /// True as long as nobody is asked who they are: there is neither a token nor a password, and
+    /// thon.yaml asks for no signing in. Whoever is on this machine may do everything then, and nobody
+    /// else is to be let in.
+    pub async fn is_open(&self) -> Result<bool, Error> {
+        let asks = self.site().await?.node().config().auth.enabled;
+        Ok(!asks && self.state().access().is_open().await?)
+    }
+
     /// What the holder of a session may do as things are now, or why nothing any more. That an account
     /// has another role than before is written into the audit log.
     pub async fn standing(&self, session: &Session) -> Result<Result<Standing, Unlisted>, Error> {
