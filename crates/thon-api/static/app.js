@@ -413,8 +413,9 @@ function listen() {
   stream.onerror = () => {
     live.dataset.state = "off";
     live.textContent = "not connected";
-    // A refusal ends the stream for good; anything else is tried again by the browser.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+    // A refusal ends the stream for good, and the page is asked whether it holds still; anything else is
+    // tried again by the browser.
+    if (stream.readyState === EventSource.CLOSED) { refresh(); setTimeout(listen, 5000); }
   };
   for (const kind of ["instance_changed", "roster_changed", "examined", "lagged", "workspace_ready", "disk_pressing"]) {
     stream.addEventListener(kind, refresh);

@@ -308,6 +308,10 @@ impl IdentityProvider for Oidc {
         self.provider()
     }
 
+    fn issuer(&self) -> Option<&str> {
+        Some(&self.issuer)
+    }
+
     async fn begin(&self, challenge: &Challenge) -> Result<String, Failure> {
         let client = self.ready(self.metadata(false).await?)?;
         let (state, nonce) =

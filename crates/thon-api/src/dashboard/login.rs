@@ -40,14 +40,19 @@ pub(super) async fn show(
     }
     // Whoever comes in the clear is led to where they can log in.
     if let Ok(Some(_)) = unsealed(&app.service, &parts).await
-        && let Ok(site) = app.service.site().await
-        && let Ok(url) = site.node().public_url()
+        && let Some(url) = public(&app, "/login").await
     {
-        return Redirect::to(&format!("{}/login", url.base())).into_response();
+        return Redirect::to(&url).into_response();
     }
     let mut page = ask(&app, &next, None).await;
     *page.status_mut() = StatusCode::OK;
     page
+}
+
+/// Where a path of ours is at the public address.
+pub(super) async fn public(app: &App, path: &str) -> Option<String> {
+    let site = app.service.site().await.ok()?;
+    Some(site.node().public_url().ok()?.base().to_owned() + path)
 }
 
 /// A provider whose accounts are taken.

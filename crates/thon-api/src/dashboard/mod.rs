@@ -17,13 +17,13 @@ mod visit;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 
 pub(crate) use login::{cookie, inside, led_on, refused, whence};
 
 use crate::app::{App, dressed, programs};
-use crate::guard::known;
+use crate::guard::{known, unsealed};
 use crate::problem::{Code, Problem};
 use crate::rest::auth;
 use visit::Oops;
@@ -57,9 +57,18 @@ pub(crate) fn router(app: App) -> Router {
 /// Lets those in who may; everyone else is shown where to log in.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let wanted = request.uri().path_and_query().map(ToString::to_string);
+    let (parts, body) = request.into_parts();
+    let sealed = unsealed(&app.service, &parts).await;
+    let request = Request::from_parts(parts, body);
     match known(&app, request).await {
         Ok(request) => next.run(request).await,
         Err(problem) if problem.code() == Code::Unauthorized => {
+            // Whoever comes in the clear is led to where they may be logged in.
+            if let Ok(Some(_)) = sealed
+                && let Some(url) = login::public(&app, wanted.as_deref().unwrap_or("/")).await
+            {
+                return Redirect::to(&url).into_response();
+            }
             login::ask(&app, wanted.as_deref().unwrap_or("/"), None).await
         }
         Err(problem) if problem.code() == Code::NotListed => refused(&problem),

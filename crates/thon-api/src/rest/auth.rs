@@ -197,6 +197,8 @@ struct Back {
     #[serde(default)]
     #[param(value_type = String)]
     code: Secret,
+    /// Whose answer it is (RFC 9207).
+    iss: Option<String>,
     /// Why there is no code.
     #[serde(default)]
     error: String,
@@ -246,6 +248,7 @@ async fn came_back(
         provider,
         state: &back.state,
         code: if back.code.is_empty() { Err(why.trim().to_owned()) } else { Ok(back.code) },
+        issuer: back.iss.as_deref(),
         kept: cookies(headers, &name).next(),
         address: whence(peer.ip(), app.here, headers),
         agent: agent.unwrap_or_default(),

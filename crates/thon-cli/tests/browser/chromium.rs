@@ -58,6 +58,8 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts a browser without any history; it trusts the authority in `root`, if there is one.
     pub(crate) async fn start(machine: &Machine, root: Option<&Path>) -> Self {
+        // What speaks to the driver wants one, though it speaks without TLS. Once is enough.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let home = tempfile::tempdir().unwrap();
         if let Some(root) = root {
             trust(home.path(), root);
@@ -67,7 +69,8 @@ impl Browser {
             capabilities.add_arg(flag).unwrap();
         }
         // The names of nodes are known to nobody else.
-        let names = format!("--host-resolver-rules=MAP *.{DOMAIN} {}", machine.node_address());
+        let node = machine.node_address();
+        let names = format!("--host-resolver-rules=MAP *.{DOMAIN} {node},MAP localhost {node}");
         capabilities.add_arg(&names).unwrap();
         let profile = home.path().join("profile");
         capabilities.add_arg(&format!("--user-data-dir={}", profile.display())).unwrap();

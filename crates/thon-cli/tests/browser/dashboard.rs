@@ -76,7 +76,7 @@ async fn an_organizer_runs_an_event_from_the_dashboard() {
     browser.press_on("#logout").await;
     browser.element("input[name=password]").await;
     browser.log_in(&serving.tls_url).await;
-    let cookie = browser.driver.get_named_cookie("thon-session").await.unwrap();
+    let cookie = browser.driver.get_named_cookie("__Host-thon-session").await.unwrap();
     assert_eq!(cookie.secure, Some(true), "the cookie would go out without TLS");
     browser.to_page("/instances").await;
 

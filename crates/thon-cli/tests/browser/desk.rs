@@ -29,11 +29,22 @@ pub(crate) struct Serving {
 impl Serving {
     /// Sets the password and starts the server where the participant's machine reaches it, too.
     pub(crate) fn start(venue: &Venue, groups: &str) -> Self {
+        Self::start_with(venue, groups, "")
+    }
+
+    /// The same, with further keys in the configuration.
+    pub(crate) fn start_with(venue: &Venue, groups: &str, further: &str) -> Self {
         let (node, host) = (&venue.node, venue.machine.node_address());
         let text = node.config_text(groups);
         let keys = format!("dashboard:\n  host: {host}\n  tls_port: {}\n", node.ports.tls);
-        node.write_config(&text.replace("dashboard:\n", &keys));
+        node.write_config(&(text.replace("dashboard:\n", &keys) + further));
         set_password(node, PASSWORD);
+        Self::serve(venue)
+    }
+
+    /// Starts the server once more, as it is configured.
+    pub(crate) fn serve(venue: &Venue) -> Self {
+        let (node, host) = (&venue.node, venue.machine.node_address());
         let api = Served::start(node.command(&["serve"]), &host.to_string(), node.ports.api);
         // The other port is bound at the same start.
         until("the dashboard", || TcpStream::connect((host, node.ports.web)).ok());
@@ -72,9 +83,14 @@ impl Browser {
     /// Opens the dashboard, which has to ask for a password, and logs in.
     pub(crate) async fn log_in(&self, url: &str) {
         self.open(url).await;
+        self.log_in_with_password().await;
+        self.element("nav a[aria-current]").await;
+    }
+
+    /// Fills in the form of the page that is open.
+    pub(crate) async fn log_in_with_password(&self) {
         self.type_into("input[name=password]", PASSWORD).await;
         self.press_on("form button").await;
-        self.element("nav a[aria-current]").await;
     }
 
     /// Follows a link of the navigation.

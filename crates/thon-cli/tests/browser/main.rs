@@ -6,6 +6,7 @@ mod dashboard;
 mod desk;
 mod machine;
 mod origins;
+mod signin;
 #[path = "../support/mod.rs"]
 mod support;
 mod team;

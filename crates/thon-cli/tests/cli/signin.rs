@@ -321,6 +321,9 @@ fn what_a_sign_in_comes_back_with_is_of_use_once_and_in_the_browser_that_began_i
     let way = event.begin("oidc", "/");
     let elsewhere = event.visit(&way).replace("/oidc", "/github");
     event.ask("GET", &elsewhere, &way.cookie).expect(400);
+    let way = event.begin("oidc", "/");
+    let other_issuer = format!("{}&iss=https://login.evil.example", event.visit(&way));
+    event.ask("GET", &other_issuer, &way.cookie).expect(400);
     for odd in ["/api/auth/callback/oidc", "/api/auth/callback/oidc?code=x&state=y"] {
         event.ask("GET", odd, &way.cookie).expect(400);
     }

@@ -47,6 +47,11 @@ pub trait IdentityProvider: Send + Sync {
     /// Which one.
     fn kind(&self) -> ProviderKind;
 
+    /// As what it names itself in what it sends back, if it has such a name (RFC 9207).
+    fn issuer(&self) -> Option<&str> {
+        None
+    }
+
     /// The address at the provider that the browser is sent to.
     async fn begin(&self, challenge: &Challenge) -> Result<String, Failure>;
 

@@ -48,6 +48,8 @@ pub struct CameBack<'a> {
     pub state: &'a str,
     /// `code`, or what the provider says of why there is none.
     pub code: Result<Secret, String>,
+    /// Whose answer it is by its own words, if it says so.
+    pub issuer: Option<&'a str>,
     /// What it kept, if it has it.
     pub kept: Option<&'a str>,
     /// Where it is.
@@ -156,6 +158,11 @@ impl Service {
             access.refuse(&browser, door, "the sign-in is not known here").await?;
             return Ok(SignIn::Stale);
         };
+        let issuer = vouches.issuer();
+        if issuer.is_some() && came.issuer.is_some() && issuer != came.issuer {
+            access.refuse(&browser, door, "it is the answer of another provider").await?;
+            return Ok(SignIn::Stale);
+        }
         let code = match came.code {
             Ok(code) => code,
             Err(why) => {
