@@ -258,13 +258,15 @@ async fn came_back(
     let (done, next) = match said {
         SignIn::Done(done, next) => (done, next),
         SignIn::Unlisted(account, why) => {
-            let detail = format!("{} at {provider}: {}", account.shown(), why.text());
+            let name = site.node().config().auth.provider_name(provider);
+            let detail = format!("{} ({name}): {}", account.shown(), why.text());
             let hint = "ask whoever organizes this to list it, or sign in with another account";
             return Err(Problem::new(Code::NotListed, detail).hint(hint));
         }
         SignIn::Declined(why) => {
             let why = thon::core::log::harmless(&why);
-            let detail = format!("{provider} sent you back without signing you in: {why}");
+            let name = site.node().config().auth.provider_name(provider);
+            let detail = format!("{name} sent you back without signing you in: {why}");
             return Err(Problem::new(Code::Unauthorized, detail).hint(again));
         }
         SignIn::Stale => {

@@ -257,6 +257,14 @@ fn fits(rule: &AllowRule, account: &Account, in_roster: bool) -> bool {
 }
 
 impl AllowRule {
+    /// Of which provider alone the accounts are that it can be about; nothing where of each.
+    #[must_use]
+    pub fn of_provider(&self) -> Option<ProviderKind> {
+        let named = self.account.split_once(':').and_then(|(provider, _)| provider.parse().ok());
+        let claims = (!self.claim.is_empty()).then_some(ProviderKind::Oidc);
+        self.provider.or(named).or(claims)
+    }
+
     /// Whom it is about, in words.
     #[must_use]
     pub fn whom(&self) -> String {

@@ -227,6 +227,7 @@ impl Access<'_> {
         returned.insert(hash(&away.state), ends).is_none().then_some(away)
     }
 
+    /// Writes down that somebody was not let in.
     async fn refuse(self, actor: &Actor, door: &str, reason: &str) -> Result<(), Error> {
         Ok(self.state.session_store().refused(actor, door, reason).await?)
     }
@@ -257,5 +258,97 @@ impl Access<'_> {
             token.scope == thon_core::access::Scope::Admin && !token.is_over(now)
         };
         Ok(self.tokens().await?.iter().any(opens))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use thon_core::testing::FixedClock;
+
+    use super::*;
+    use crate::home::Home;
+    use crate::state::State;
+
+    const STATE: &str = "the-state-of-one-sign-in";
+
+    fn sealed(secret: &Secret, ends: u64) -> Secret {
+        let away = Away {
+            state: STATE.to_owned(),
+            nonce: "nonce".to_owned(),
+            verifier: "verifier".to_owned(),
+            next: "/users".to_owned(),
+            ends,
+        };
+        seal(secret, "github", &serde_json::to_string(&away).unwrap()).unwrap()
+    }
+
+    fn came<'a>(provider: ProviderKind, state: &'a str, kept: &'a Secret) -> CameBack<'a> {
+        CameBack {
+            provider,
+            state,
+            code: Err(String::new()),
+            issuer: None,
+            kept: Some(kept.reveal()),
+            address: IpAddr::from([203, 0, 113, 7]),
+            agent: "",
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sign_in_comes_back_in_time_once_and_to_where_it_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock: Arc<FixedClock> = Arc::default();
+        let home = Home::at(folder.path().join("home"));
+        let state = State::open_at(&home, clock.clone()).await.unwrap();
+        let access = state.access();
+        let secret = access.sealing_secret(&AuthConfig::default()).await.unwrap();
+        assert_eq!(secret, access.sealing_secret(&AuthConfig::default()).await.unwrap());
+        let kept = sealed(&secret, seconds(access.now() + SIGN_IN_LONGEST));
+
+        for (provider, state) in [
+            (ProviderKind::Gitlab, STATE),
+            (ProviderKind::Github, "another"),
+            (ProviderKind::Github, ""),
+        ] {
+            assert!(access.away(&secret, &came(provider, state, &kept)).is_none());
+        }
+        let other = Secret::new("0".repeat(32));
+        assert!(access.away(&other, &came(ProviderKind::Github, STATE, &kept)).is_none());
+        let nothing = CameBack { kept: None, ..came(ProviderKind::Github, STATE, &kept) };
+        assert!(access.away(&secret, &nothing).is_none());
+        let back = access.away(&secret, &came(ProviderKind::Github, STATE, &kept)).unwrap();
+        assert_eq!((back.next.as_str(), back.verifier.as_str()), ("/users", "verifier"));
+        assert!(access.away(&secret, &came(ProviderKind::Github, STATE, &kept)).is_none(), "twice");
+
+        let late = sealed(&secret, seconds(access.now() + SIGN_IN_LONGEST));
+        clock.advance(SIGN_IN_LONGEST);
+        assert!(access.away(&secret, &came(ProviderKind::Github, STATE, &late)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_way_in_is_a_listed_admin_a_password_or_a_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(&Home::at(folder.path().join("home"))).await.unwrap();
+        let access = state.access();
+        let auth = |allow: &str| {
+            let text = format!(
+                "auth: {{enabled: true, github: {{client_id: x, client_secret: y}}, allow: [{allow}]}}"
+            );
+            thon_core::config::Config::parse(&text, "thon.yaml").unwrap().config.auth
+        };
+        assert!(access.has_way_in(&auth("{role: admin, email: a@b.c}")).await.unwrap());
+        for none in
+            ["", "{role: operator, email: a@b.c}", "{role: admin, provider: oidc, email: a@b.c}"]
+        {
+            assert!(!access.has_way_in(&auth(none)).await.unwrap(), "{none}");
+        }
+        let actor = Actor::new("test");
+        let scope = thon_core::access::Scope::Operate;
+        access.new_token(&actor, "operates", scope, None).await.unwrap();
+        assert!(!access.has_way_in(&auth("")).await.unwrap());
+        access.new_token(&actor, "all", thon_core::access::Scope::Admin, None).await.unwrap();
+        assert!(access.has_way_in(&auth("")).await.unwrap());
     }
 }
