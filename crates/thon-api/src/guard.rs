@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use thon::Service;
 use thon::core::access::{
     Asked, Doors, Foreign, Permission, Role, SESSION_COOKIE, SESSION_COOKIE_TLS, Session, Standing,
+    may_be_session,
 };
 use thon::core::endpoint::NetworkMode;
 use thon::core::name::UserId;
@@ -32,7 +33,7 @@ use crate::problem::{Code, Problem};
 const REFRESH_HEADER: &str = "x-thon-refresh";
 
 /// How many cookies of a session's name are looked at.
-const MOST_COOKIES: usize = 4;
+const MOST_COOKIES: usize = 16;
 
 /// The header in which a page of the dashboard shows that it is one.
 pub(crate) const CSRF_HEADER: &str = "x-thon-csrf";
@@ -188,7 +189,8 @@ pub(crate) async fn identify(app: &App, parts: &Parts) -> Result<Who, Problem> {
 /// The ids of sessions that a browser shows: a page elsewhere on this host may have set another
 /// cookie of that name beside ours, and that is no reason to lock anybody out.
 pub(crate) fn sessions_shown(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
-    cookies(headers, session_cookie(headers)).map(Secret::new).take(MOST_COOKIES)
+    let shown = cookies(headers, session_cookie(headers)).filter(|id| may_be_session(id));
+    shown.map(Secret::new).take(MOST_COOKIES)
 }
 
 /// What a browser shows under the name of a cookie.

@@ -42,6 +42,8 @@ pub(crate) enum Code {
     Conflict,
     /// It was changed since it was looked at.
     Stale,
+    /// Too much of this came to nothing lately.
+    TooMany,
     /// The body is larger than allowed.
     TooLarge,
     /// The body is of another type than is read here.
@@ -66,6 +68,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Declared | Self::Exists | Self::Conflict => StatusCode::CONFLICT,
             Self::Stale => StatusCode::PRECONDITION_FAILED,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed => StatusCode::BAD_GATEWAY,
@@ -86,6 +89,7 @@ impl Code {
             Self::Exists => "There is one already",
             Self::Conflict => "Not as things are",
             Self::Stale => "Changed meanwhile",
+            Self::TooMany => "Wait a moment",
             Self::TooLarge => "Too large",
             Self::UnsupportedMedia => "Another media type is needed",
             Self::Failed => "It failed",
@@ -230,6 +234,9 @@ impl From<Error> for Problem {
 /// The problems that an operation which changes nothing may answer with.
 pub(crate) struct WhenRead;
 
+/// The problems that whoever comes back from a provider may meet.
+pub(crate) struct WhenComingBack;
+
 /// The problems that an operation which changes something may answer with.
 pub(crate) struct WhenChanged;
 
@@ -241,6 +248,8 @@ const READ: [StatusCode; 6] = [
     StatusCode::BAD_GATEWAY,
     StatusCode::SERVICE_UNAVAILABLE,
 ];
+
+const CAME_BACK: [StatusCode; 2] = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
 
 const CHANGED: [StatusCode; 4] = [
     StatusCode::CONFLICT,
@@ -266,6 +275,12 @@ fn documented(statuses: impl IntoIterator<Item = StatusCode>) -> Responses {
 impl IntoResponses for WhenRead {
     fn responses() -> Responses {
         documented(READ)
+    }
+}
+
+impl IntoResponses for WhenComingBack {
+    fn responses() -> Responses {
+        documented(READ.into_iter().chain(CAME_BACK))
     }
 }
 

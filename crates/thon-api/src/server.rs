@@ -12,6 +12,7 @@ use thon::core::access::Doors;
 use thon::core::adapter::{Failure, FailureKind};
 use thon::core::config::{Config, DashboardConfig};
 use thon::core::endpoint::Port;
+use thon::core::event::Event;
 use thon::{Error, Home, Service};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -100,12 +101,31 @@ impl Server {
         let pages = dashboard::router(app(Door::Dashboard));
         let web = connections::serve(web, pages, ending.clone(), SILENT);
         let (serving, showing) = (tokio::spawn(api), tokio::spawn(web));
+        let telling = tokio::spawn(tell(service.clone()));
         let attended = service.attend(stop).await;
+        telling.abort();
         end.send_replace(true);
         // Whoever is still being answered then is told by a closed connection.
         drop(tokio::time::timeout(FAREWELL, async { tokio::join!(serving, showing) }).await);
         service.close().await;
         attended
+    }
+}
+
+/// Puts into the log what everyone who watches is warned of.
+async fn tell(service: Service) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut events = service.events().subscribe();
+    loop {
+        match events.recv().await {
+            Ok(said) => {
+                if let Event::Warning { text } = &said.event {
+                    tracing::warn!("{text}");
+                }
+            }
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ const LONGEST: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The provider could not be reached.
-    #[error("{provider} can't be reached at {place}: {cause}")]
+    #[error("it can't be reached at {place}: {cause}")]
     Unreachable {
         /// Which one.
         provider: ProviderKind,
@@ -25,7 +25,7 @@ pub enum AuthError {
         cause: String,
     },
     /// The provider took too long.
-    #[error("{provider} gave no answer at {place} within {seconds} seconds")]
+    #[error("it gave no answer at {place} within {seconds} seconds")]
     Slow {
         /// Which one.
         provider: ProviderKind,
@@ -35,7 +35,7 @@ pub enum AuthError {
         seconds: u64,
     },
     /// The provider answered something that no provider answers.
-    #[error("{provider} answered {what} with something else: {cause}")]
+    #[error("asked for {what} it answered with something else: {cause}")]
     Odd {
         /// Which one.
         provider: ProviderKind,
@@ -45,7 +45,7 @@ pub enum AuthError {
         cause: String,
     },
     /// The provider refused the code.
-    #[error("{provider} refused the sign-in: {cause}")]
+    #[error("it refused the sign-in: {cause}")]
     Refused {
         /// Which one.
         provider: ProviderKind,
@@ -55,7 +55,7 @@ pub enum AuthError {
         redirect: String,
     },
     /// What the provider says of the account is not to be believed.
-    #[error("what {provider} says of the account is not to be believed: {cause}")]
+    #[error("what it says of the account is not to be believed: {cause}")]
     NotBelieved {
         /// Which one.
         provider: ProviderKind,

@@ -37,6 +37,9 @@ use crate::http::Http;
 /// How long what a provider says of itself is kept.
 const KEPT: Duration = Duration::from_hours(1);
 
+/// For how long a provider that said nothing is let be: whoever comes meanwhile is told at once.
+const LET_BE: Duration = Duration::from_secs(10);
+
 /// How far the clocks of a provider and of this machine may be apart.
 const SKEW: Duration = Duration::from_mins(5);
 
@@ -112,8 +115,16 @@ pub(crate) struct Oidc {
     ways: Ways,
     http: Http,
     clock: Arc<dyn Clock>,
-    /// What the provider said of itself last, and when.
-    known: Mutex<Option<(SystemTime, CoreProviderMetadata)>>,
+    known: Mutex<Known>,
+}
+
+/// What is known of a provider.
+#[derive(Default)]
+struct Known {
+    /// What it said of itself last, and when.
+    said: Option<(SystemTime, CoreProviderMetadata)>,
+    /// Why it said nothing when it was asked last, and when that was.
+    failed: Option<(SystemTime, AuthError)>,
 }
 
 impl Oidc {
@@ -142,22 +153,51 @@ impl Oidc {
 
     /// What the provider says of itself; asked for again where it has to be `fresh`.
     async fn metadata(&self, fresh: bool) -> Result<CoreProviderMetadata, AuthError> {
-        let now = self.clock.now();
+        // Asked by one at a time: who comes meanwhile has the same answer.
         let mut known = self.known.lock().await;
-        if let Some((at, metadata)) = known.as_ref().filter(|_| !fresh)
-            && now.duration_since(*at).is_ok_and(|since| since < KEPT)
+        let now = self.clock.now();
+        let within = |at: SystemTime, time| now.duration_since(at).is_ok_and(|since| since < time);
+        if let Some((at, metadata)) = known.said.as_ref().filter(|_| !fresh)
+            && within(*at, KEPT)
         {
             return Ok(metadata.clone());
         }
+        if let Some((at, error)) = &known.failed
+            && within(*at, LET_BE)
+        {
+            // What it said an hour ago still serves while it says nothing.
+            let old = known.said.as_ref().filter(|_| !fresh);
+            return old.map(|(_, metadata)| metadata.clone()).ok_or_else(|| error.clone());
+        }
+        let found = self.discover().await;
+        match found {
+            Ok(metadata) => {
+                *known = Known { said: Some((now, metadata.clone())), failed: None };
+                Ok(metadata)
+            }
+            Err(error) => {
+                known.failed = Some((self.clock.now(), error.clone()));
+                let old = known.said.as_ref().filter(|_| !fresh);
+                old.map(|(_, metadata)| metadata.clone()).ok_or(error)
+            }
+        }
+    }
+
+    async fn discover(&self) -> Result<CoreProviderMetadata, AuthError> {
         let issuer = IssuerUrl::new(self.issuer.clone())
             .map_err(|error| self.odd("its address", &error.to_string()))?;
         let found = CoreProviderMetadata::discover_async(issuer, &self.http).await;
-        let metadata = found.map_err(|error| match error {
+        found.map_err(|error| match error {
             openidconnect::DiscoveryError::Request(error) => error.of(self.provider()),
+            openidconnect::DiscoveryError::Validation(cause) => self.odd(
+                "what it is",
+                &format!(
+                    "it names itself otherwise than auth.{}.issuer does: {cause}",
+                    self.provider()
+                ),
+            ),
             other => self.odd("what it is", &whole(&other)),
-        })?;
-        *known = Some((now, metadata.clone()));
-        Ok(metadata)
+        })
     }
 
     fn ready(&self, metadata: CoreProviderMetadata) -> Result<Ready, AuthError> {

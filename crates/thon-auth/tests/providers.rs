@@ -262,6 +262,24 @@ async fn a_provider_that_is_slow_or_answers_nonsense_holds_nobody_up() {
 }
 
 #[tokio::test]
+async fn a_provider_that_is_gone_is_let_be_for_a_moment_and_what_it_said_before_serves() {
+    let clock: Arc<FixedClock> = Arc::default();
+    let place = Place { clock: clock.clone(), ..Place::new().await };
+    let (known, unknown) = (place.provider(ProviderKind::Oidc), place.provider(ProviderKind::Oidc));
+    assert!(known.begin(&challenge(1)).await.is_ok());
+    place.there.lies(Lie::Html);
+    let first = unknown.begin(&challenge(1)).await.unwrap_err();
+    place.there.lies(None);
+    let second = unknown.begin(&challenge(1)).await.unwrap_err();
+    assert_eq!(first, second, "it is not asked again so soon");
+    clock.advance(Duration::from_secs(11));
+    assert!(unknown.begin(&challenge(1)).await.is_ok());
+    place.there.lies(Lie::Html);
+    clock.advance(Duration::from_hours(2));
+    assert!(known.begin(&challenge(1)).await.is_ok(), "what it said two hours ago serves");
+}
+
+#[tokio::test]
 async fn a_provider_that_changes_its_key_is_asked_for_the_new_one() {
     let place = Place::new().await;
     let provider = place.provider(ProviderKind::Oidc);

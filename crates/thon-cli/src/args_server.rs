@@ -60,13 +60,13 @@ pub(crate) const AUTH_HELP: &str = "\
 People sign in with accounts of GitHub, GitLab, LinkedIn or any OpenID provider where thon.yaml says
 so; whoever is on no list gets in nowhere:
 
-  auth:
-    enabled: true
-    github: {client_id: …, client_secret: …}
-    allow:
-      - {role: admin, provider: github, login: ada}
-      - {role: operator, email: bob@example.org}
-      - {role: participant, roster: true}
+auth:
+  enabled: true
+  github: {client_id: ID, client_secret: SECRET}
+  allow:
+    - {role: admin, provider: github, login: ada}
+    - {role: operator, email: bob@example.org}
+    - {role: participant, roster: true}
 
 `thon auth status` shows which address to register at each provider. The dashboard's password
 (`thon dashboard password`) stays a way in for whoever runs this machine.";
@@ -88,7 +88,7 @@ pub(crate) enum AuthCommand {
 #[derive(Debug, Args)]
 #[group(required = true)]
 pub(crate) struct RevokeArgs {
-    /// The numbers of sessions
+    /// The numbers of sessions, as `thon auth sessions` shows them
     #[arg(value_name = "NUMBER", conflicts_with_all = ["account", "all"])]
     pub(crate) numbers: Vec<u64>,
     /// All of one account, such as github:583231

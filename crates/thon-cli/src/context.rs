@@ -102,7 +102,7 @@ impl Context {
     }
 
     /// Refuses a configuration that can't work; what probably isn't meant so is said.
-    fn check(&self, config: &Config) -> Result<(), CommandFailure> {
+    pub(crate) fn check(&self, config: &Config) -> Result<(), CommandFailure> {
         let problems = config.validate();
         if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
             return Err(CommandFailure::input(problem.to_string()));

@@ -8,7 +8,9 @@ use sqlx::sqlite::SqliteConnection;
 use thon_core::adapter::Failure;
 use thon_core::name::{GroupName, UserId};
 use thon_core::roster::GroupRules;
-use thon_core::state::{Actor, Change, ConfigFile, Fact, Revision, exists, missing, stale};
+use thon_core::state::{
+    Actor, Change, ConfigFile, Fact, Revision, audit_text, exists, missing, stale,
+};
 
 use crate::open::{SqliteStore, millis};
 use crate::read::{row, rules_of};
@@ -129,10 +131,10 @@ pub(crate) async fn write_audit(
 ) -> Result<(), sqlx::Error> {
     sqlx::query("INSERT INTO audit (at, actor, action, subject, result) VALUES (?, ?, ?, ?, ?)")
         .bind(entry.at)
-        .bind(entry.actor)
+        .bind(audit_text(entry.actor))
         .bind(entry.action)
-        .bind(entry.subject)
-        .bind(entry.result)
+        .bind(audit_text(entry.subject))
+        .bind(audit_text(entry.result))
         .execute(&mut *connection)
         .await
         .map(drop)

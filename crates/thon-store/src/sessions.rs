@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use sqlx::sqlite::SqliteConnection;
 use thon_core::access::{
-    Ending, Holder, NewSession, Opening, Role, SESSION_IDLE, Session, SessionStore, StoredPassword,
-    password_changed,
+    Ending, Holder, NewSession, Opening, Role, SESSION_IDLE, SESSIONS_OF_ONE, Session,
+    SessionStore, StoredPassword, password_changed,
 };
 use thon_core::adapter::Failure;
 use thon_core::secret::Secret;
@@ -159,6 +159,17 @@ impl Making<'_> {
         let row: Option<Row> = query.fetch_optional(&mut *self.connection).await?;
         if let Some(row) = &row {
             self.note("log in", &name(row.id), "done").await?;
+        }
+        if let Opening::Account(account, _) = &session.opening {
+            let most = i64::try_from(SESSIONS_OF_ONE).unwrap_or(i64::MAX);
+            let theirs = "json_extract(account, '$.provider') = ?1 \
+                          AND json_extract(account, '$.subject') = ?2";
+            let sql = format!(
+                "DELETE FROM sessions WHERE {theirs} AND id NOT IN \
+                 (SELECT id FROM sessions WHERE {theirs} ORDER BY id DESC LIMIT ?3)"
+            );
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(account.provider.as_str());
+            query.bind(&account.subject).bind(most).execute(&mut *self.connection).await?;
         }
         row.map(Session::try_from).transpose()
     }

@@ -169,6 +169,9 @@ fn actor() -> Actor {
         return Actor::new(&format!("{name} (sudo)"));
     }
     let name = named("USER").or_else(|| named("LOGNAME"));
-    let uid = || rustix::process::getuid().as_raw();
-    Actor::new(&name.unwrap_or_else(|| format!("user {}", uid())))
+    let unnamed = || match rustix::process::getuid().as_raw() {
+        0 => "root".to_owned(),
+        uid => format!("user {uid}"),
+    };
+    Actor::new(&name.unwrap_or_else(unnamed))
 }

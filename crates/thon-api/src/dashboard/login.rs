@@ -97,9 +97,20 @@ pub(crate) fn led_on(next: &str) -> Response {
 }
 
 /// A page that says why somebody isn't let in, and leads back to where they can try again.
+/// What only organizers can mend is theirs to know, and in the log.
 pub(crate) fn refused(problem: &Problem) -> Response {
+    let status = problem.code().status();
+    let mended;
+    let problem = if status.is_server_error() {
+        tracing::warn!(detail = problem.detail(), "nobody can sign in so");
+        let hint = "Try again in a moment; if it stays so, tell whoever organizes this.";
+        mended = Problem::new(problem.code(), "Signing in doesn't work just now.").hint(hint);
+        &mended
+    } else {
+        problem
+    };
     let shown = serde_json::json!({ "version": assets::VERSION, "problem": problem });
-    render::page(problem.code().status(), "refused.html", shown)
+    render::page(status, "refused.html", shown)
         .unwrap_or_else(|problem| Oops(problem).into_response())
 }
 

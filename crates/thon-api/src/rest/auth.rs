@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use thon::core::access::{
-    Account, Holder, ProviderKind, SESSION_LONGEST, SIGN_IN_LONGEST, Session,
+    ACCOUNT_LONGEST, Account, Holder, ProviderKind, SIGN_IN_LONGEST, Session,
 };
 use thon::core::config::WebUrl;
 use thon::core::name::UserId;
@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::dashboard::{self, inside, whence};
 use crate::guard::{Administrator, Anyone, KnownBy, Who, admit, cookies, identify, sessions_shown};
 use crate::input::{InPath, Params};
-use crate::problem::{Code, Problem, WhenChanged, WhenRead};
+use crate::problem::{Code, Problem, WhenChanged, WhenComingBack, WhenRead};
 
 const CALLBACK: &str = "/api/auth/callback/";
 const LOGIN: &str = "/api/auth/login/";
@@ -157,7 +157,8 @@ async fn led(app: &App, provider: &str, mut parts: Parts) -> Result<Response, Pr
         let place = format!("{}{LOGIN}{provider}?here=true&next={next}", url.base());
         return Ok(Redirect::to(&place).into_response());
     }
-    let begun = app.service.begin_sign_in(provider, inside(&next)).await?;
+    let sessions: Vec<Secret> = sessions_shown(&parts.headers).collect();
+    let begun = app.service.begin_sign_in(provider, inside(&next), &sessions).await?;
     let name = sign_in_cookie(begun.state.reveal());
     let kept = keep(&name, begun.kept.reveal(), provider, SIGN_IN_LONGEST.as_secs(), &url);
     let cookie = [(header::SET_COOKIE, kept)];
@@ -212,7 +213,7 @@ struct Back {
 #[utoipa::path(get, path = "/api/auth/callback/{provider}", tag = "auth", params(
     ("provider" = String, Path, description = "`github`, `gitlab`, `linkedin` or `oidc`"), Back
 ), responses(
-    (status = 200, description = "Who came in", body = Me), WhenRead
+    (status = 200, description = "Who came in", body = Me), WhenComingBack
 ))]
 async fn finish(
     State(app): State<App>,
@@ -244,6 +245,7 @@ async fn came_back(
     let name = sign_in_cookie(&back.state);
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let why = [back.error, back.error_description].join(" ");
+    let sessions: Vec<Secret> = sessions_shown(headers).collect();
     let came = CameBack {
         provider,
         state: &back.state,
@@ -252,6 +254,7 @@ async fn came_back(
         kept: cookies(headers, &name).next(),
         address: whence(peer.ip(), app.here, headers),
         agent: agent.unwrap_or_default(),
+        sessions: &sessions,
     };
     let said = app.service.finish_sign_in(came).await?;
     let again = "sign in again";
@@ -274,12 +277,23 @@ async fn came_back(
                           minutes, or it came back before";
             return Err(Problem::new(Code::BadInput, detail).hint(again));
         }
+        SignIn::Other(holder) => {
+            let detail = format!(
+                "this browser is logged in as {holder} by now, who didn't begin this sign-in"
+            );
+            return Err(Problem::new(Code::Conflict, detail).hint("go on, or log out first"));
+        }
+        SignIn::Wait(wait) => {
+            let detail = "too many sign-ins from there came to nothing";
+            let hint = format!("try again in {} s", wait.as_secs() + 1);
+            return Err(Problem::new(Code::TooMany, detail).hint(hint));
+        }
     };
     // The browser has another session from here on, and the one before is of no use to anybody.
-    for id in sessions_shown(headers) {
+    for id in &sessions {
         app.service.state().access().renewed(id.reveal()).await?;
     }
-    let session = dashboard::cookie(done.id.reveal(), SESSION_LONGEST.as_secs(), headers);
+    let session = dashboard::cookie(done.id.reveal(), ACCOUNT_LONGEST.as_secs(), headers);
     let mut response = if wants_page(headers) {
         dashboard::led_on(inside(&next))
     } else {
@@ -400,6 +414,8 @@ pub(crate) struct Open {
     address: String,
     /// What the browser said of itself.
     browser: String,
+    /// The same in a few words.
+    browser_name: String,
     /// When it began.
     created_at: Option<String>,
     /// When it was last used, to the minute.
@@ -419,6 +435,7 @@ impl Open {
             role: session.role.to_string(),
             address: session.address.clone(),
             browser: session.browser.clone(),
+            browser_name: session.browser_shown(),
             created_at: timestamp(session.created_at),
             seen_at: timestamp(session.seen_at),
             ends_at: timestamp(session.ends_at()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::response::sse::{Event as Message, KeepAlive, Sse};
-use thon::core::access::Permission;
+use thon::core::access::{Permission, Standing};
 use thon::core::event::Stamped;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -47,10 +47,11 @@ async fn events(
 ) -> Sse<impl Stream<Item = Result<Message, Infallible>>> {
     let said = BroadcastStream::new(app.service.events().subscribe());
     let mut ending = app.ending.clone();
+    let before = who.standing.clone();
     let ended = async move {
         tokio::select! {
             _ = ending.wait_for(|ending| *ending) => {}
-            () = turned_away(&app, parts) => {}
+            () = no_longer(&app, parts, before) => {}
         }
     };
     let said = until(said, ended).filter(move |said| is_for(&who, said));
@@ -61,14 +62,17 @@ async fn events(
     Sse::new(hello.chain(said)).keep_alive(KeepAlive::new().interval(ALIVE))
 }
 
-/// Waits until whoever asked so would no longer be let in: their session or token has ended.
-async fn turned_away(app: &App, parts: Parts) {
+/// Waits until whoever asked so would no longer be let in, or as somebody who may do something else:
+/// their session or token has ended, or the list says otherwise. A browser asks again then.
+async fn no_longer(app: &App, parts: Parts, before: Standing) {
     loop {
         tokio::time::sleep(ASKED_AGAIN).await;
-        // A database that doesn't answer now turns nobody away.
-        let refused = identify(app, &parts).await.is_err_and(|problem| problem.is_refusal());
-        if refused {
-            return;
+        match identify(app, &parts).await {
+            Ok(who) if who.standing == before => {}
+            Ok(_) => return,
+            Err(problem) if problem.is_refusal() => return,
+            // A database that doesn't answer now turns nobody away.
+            Err(_) => {}
         }
     }
 }

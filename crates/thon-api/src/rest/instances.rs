@@ -289,6 +289,13 @@ async fn restart(
     if who.permits(Permission::Operate) {
         return accept_task(&app, &who, task).await;
     }
+    // What an organizer paused or stopped is theirs to start again.
+    let room = seen(&app)?;
+    let state = room.instance(&task.users[0]).map(|view| view.state);
+    if !matches!(state, Some(InstanceState::Running | InstanceState::Failed)) {
+        let detail = "the instance doesn't run, and an organizer starts it";
+        return Err(Problem::new(Code::Conflict, detail).hint("ask one of them"));
+    }
     // Nobody fills the queue with their own instance.
     Ok(accepted(&app.service.begin_once(&who.actor, task).await?))
 }

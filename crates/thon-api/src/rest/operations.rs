@@ -157,7 +157,12 @@ async fn show(
         Some(operation) => operation?,
         None => find(&app, id).await?,
     };
-    Ok(Json(Work::from(&operation)))
+    let work = Work::from(&operation);
+    if who.permits(Permission::See) {
+        return Ok(Json(work));
+    }
+    let own = operation.actor == who.actor.to_string();
+    Ok(Json(work.asked_by(if own { "you" } else { "an organizer" })))
 }
 
 async fn find(app: &App, id: u64) -> Result<Operation, Problem> {

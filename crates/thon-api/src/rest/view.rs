@@ -284,6 +284,13 @@ pub(crate) struct Work {
     problem: Option<String>,
 }
 
+impl Work {
+    /// The same, with other words for who asked for it.
+    pub(crate) fn asked_by(self, who: &str) -> Self {
+        Self { actor: who.to_owned(), ..self }
+    }
+}
+
 impl From<&Operation> for Work {
     fn from(operation: &Operation) -> Self {
         let outcome = |result: &thon::core::operation::UserResult| Outcome {

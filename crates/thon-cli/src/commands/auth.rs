@@ -5,16 +5,17 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
 use thon::State;
-use thon::core::access::{Account, Challenge, IdentityProvider, Session};
-use thon::core::adapter::Failure;
+use thon::core::access::{Account, Challenge, IdentityProvider, ProviderKind, Session};
+use thon::core::config::AuthConfig;
 
 use super::Outcome;
 use super::status::timestamp;
 use crate::args_server::{AuthCommand, RevokeArgs};
 use crate::context::Context;
 use crate::failure::CommandFailure;
-use crate::output::{count, plain};
+use crate::output::{Tone, count, plain};
 
 pub(crate) async fn auth(command: AuthCommand, context: &Context) -> Outcome {
     match command {
@@ -24,81 +25,131 @@ pub(crate) async fn auth(command: AuthCommand, context: &Context) -> Outcome {
     }
 }
 
-/// The sessions that last, and whether there is a password.
-async fn known(context: &Context) -> Result<(Vec<Session>, bool), CommandFailure> {
-    let Some(state) = State::open_existing(&context.home()?).await? else {
-        return Ok((Vec::new(), false));
-    };
-    let sessions = state.access().sessions().await;
-    let password = state.access().has_password().await;
-    state.close().await;
-    Ok((sessions?, password?))
+/// What the database has to say.
+#[derive(Default)]
+struct Known {
+    /// The sessions that last.
+    sessions: Vec<Session>,
+    password: bool,
+    /// Whether somebody could come in as admin.
+    way_in: bool,
 }
 
-/// Whether a provider answers: what it says of itself is asked for, and nothing else.
-async fn answers(provider: &dyn IdentityProvider) -> Result<(), Failure> {
-    provider.begin(&Challenge::new(&[[0; 32]; 3])).await.map(drop)
+async fn known(auth: &AuthConfig, context: &Context) -> Result<Known, CommandFailure> {
+    let Some(state) = State::open_existing(&context.home()?).await? else {
+        return Ok(Known { way_in: auth.lists_an_admin(), ..Known::default() });
+    };
+    let access = state.access();
+    let found = async {
+        Ok::<_, thon::Error>(Known {
+            sessions: access.sessions().await?,
+            password: access.has_password().await?,
+            way_in: access.has_way_in(auth).await?,
+        })
+    };
+    let found = found.await;
+    state.close().await;
+    Ok(found?)
+}
+
+/// A provider, as it is set up.
+#[derive(Serialize)]
+struct Listed {
+    provider: ProviderKind,
+    name: String,
+    /// Whether people can sign in with it.
+    set_up: bool,
+    redirect_uri: String,
+    /// Whether it answers; nothing where it wasn't asked.
+    answers: Option<bool>,
+    problem: Option<String>,
+}
+
+impl Listed {
+    /// Whether a provider answers: what it says of itself is asked for, and nothing else. One that says
+    /// nothing of itself is not asked.
+    async fn ask(&mut self, provider: &dyn IdentityProvider) {
+        if provider.issuer().is_none() {
+            return;
+        }
+        let answer = provider.begin(&Challenge::new(&[[0; 32]; 3])).await;
+        self.answers = Some(answer.is_ok());
+        self.problem = answer.err().map(|failure| failure.cause);
+    }
+
+    fn row(&self, check: bool) -> Vec<(String, Tone)> {
+        let set_up = if self.set_up { "yes" } else { "no" };
+        let mut row = vec![
+            plain(self.provider.as_str()),
+            plain(self.name.clone()),
+            plain(set_up),
+            plain(self.redirect_uri.clone()),
+        ];
+        if check {
+            row.push(plain(match (self.answers, &self.problem) {
+                (None, _) => "not asked".to_owned(),
+                (Some(true), _) => "yes".to_owned(),
+                (Some(false), problem) => problem.clone().unwrap_or_default(),
+            }));
+        }
+        row
+    }
 }
 
 async fn status(check: bool, context: &Context) -> Outcome {
     let node = context.node()?;
+    context.check(node.config())?;
     let auth = &node.config().auth;
-    let (sessions, password) = known(context).await?;
+    let known = known(auth, context).await?;
+    let url = node.public_url()?;
+    let made = node.identity_providers()?;
     let mut providers = Vec::new();
-    let url = if auth.enabled { Some(node.public_url()?) } else { None };
-    for provider in node.identity_providers()?.values() {
-        let kind = provider.kind();
-        let base = url.as_ref().map_or("", |url| url.base());
-        let back = format!("{base}{}", thon::auth::callback_path(kind));
-        let answer = if check { Some(answers(provider.as_ref()).await) } else { None };
-        providers.push((kind, auth.provider_name(kind).to_owned(), back, answer));
+    for kind in ProviderKind::ALL {
+        let mut provider = Listed {
+            provider: *kind,
+            name: auth.provider_name(*kind).to_owned(),
+            set_up: auth.offers(*kind),
+            redirect_uri: format!("{}{}", url.base(), thon::auth::callback_path(*kind)),
+            answers: None,
+            problem: None,
+        };
+        if let Some(asked) = made.get(kind.as_str()).filter(|_| check) {
+            provider.ask(asked.as_ref()).await;
+        }
+        providers.push(provider);
     }
-    let failed = providers.iter().any(|(.., answer)| matches!(answer, Some(Err(_))));
+    let failed = providers.iter().any(|provider| provider.answers == Some(false));
     let code = if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if context.output.json() {
-        let one = |(kind, name, back, answer): &(_, String, String, Option<Result<_, Failure>>)| {
-            let kind: &thon::core::access::ProviderKind = kind;
-            let problem = answer.as_ref().and_then(|answer| answer.as_ref().err());
-            serde_json::json!({
-                "provider": kind, "name": name, "redirect_uri": back,
-                "answers": answer.as_ref().map(Result::is_ok),
-                "problem": problem.map(ToString::to_string),
-            })
-        };
         let allow = auth
             .allow
             .iter()
             .map(|rule| serde_json::json!({ "role": rule.role, "whom": rule.whom() }));
         context.output.value(&serde_json::json!({
             "enabled": auth.enabled,
-            "public_url": url.as_ref().map(ToString::to_string),
-            "providers": providers.iter().map(one).collect::<Vec<_>>(),
+            "public_url": url.base(),
+            "providers": providers,
             "allow": allow.collect::<Vec<_>>(),
-            "password": password,
-            "sessions": sessions.len(),
+            "way_in": known.way_in,
+            "password": known.password,
+            "sessions": known.sessions.len(),
         }));
         return Ok(code);
     }
-    let Some(url) = url else {
+    if auth.enabled {
+        context.output.line(&format!("people sign in at {}", url.base()));
+    } else {
         context.output.line("nobody signs in with an account: auth.enabled is off");
+    }
+    let mut heading = vec!["PROVIDER", "NAME", "SET UP", "REGISTER THERE"];
+    if check {
+        heading.push("ANSWERS");
+    }
+    context.output.table(&heading, providers.iter().map(|one| one.row(check)).collect());
+    if !auth.enabled {
         context.output.note("`thon auth --help` shows what to write into thon.yaml.");
         return Ok(code);
-    };
-    context.output.line(&format!("people sign in at {url}"));
-    let heading: &[&str] = if check {
-        &["PROVIDER", "NAME", "REGISTER THERE", "ANSWERS"]
-    } else {
-        &["PROVIDER", "NAME", "REGISTER THERE"]
-    };
-    let rows = providers.iter().map(|(kind, name, back, answer)| {
-        let mut row = vec![plain(kind.as_str()), plain(name.clone()), plain(back.clone())];
-        row.extend(answer.as_ref().map(|answer| match answer {
-            Ok(()) => plain("yes"),
-            Err(failure) => plain(failure.cause.clone()),
-        }));
-        row
-    });
-    context.output.table(heading, rows.collect());
+    }
     if auth.allow.is_empty() {
         context.output.line("no account may come in: auth.allow is empty");
     } else {
@@ -106,15 +157,33 @@ async fn status(check: bool, context: &Context) -> Outcome {
             auth.allow.iter().map(|rule| vec![plain(rule.role.as_str()), plain(rule.whom())]);
         context.output.table(&["ROLE", "WHOSE ACCOUNT"], rows.collect());
     }
-    let password = if password { "is set" } else { "is not set" };
-    let sessions = count(sessions.len(), "browser is", "browsers are");
+    let password = if known.password { "is set" } else { "is not set" };
+    let sessions = count(known.sessions.len(), "browser is", "browsers are");
     context.output.line(&format!("{sessions} logged in; the dashboard's password {password}"));
+    for problem in node.config().validate() {
+        if problem.key.starts_with("auth") {
+            context.output.warn(&problem.to_string());
+        }
+    }
+    if !known.way_in {
+        context.output.warn(
+            "nobody could come in as admin: `thon serve` doesn't start so, and one that runs goes by \
+             what thon.yaml said before",
+        );
+    }
     Ok(code)
 }
 
 /// Which browsers are logged in.
 pub(crate) async fn sessions(context: &Context) -> Outcome {
-    let (sessions, _) = known(context).await?;
+    let sessions = match State::open_existing(&context.home()?).await? {
+        None => Vec::new(),
+        Some(state) => {
+            let sessions = state.access().sessions().await;
+            state.close().await;
+            sessions?
+        }
+    };
     if context.output.json() {
         let one = |session: &Session| {
             serde_json::json!({
@@ -143,7 +212,7 @@ pub(crate) async fn sessions(context: &Context) -> Outcome {
             plain(session.holder.account().map_or_else(|| "-".to_owned(), Account::id)),
             plain(session.role.as_str()),
             plain(session.address.clone()),
-            plain(session.browser.clone()),
+            plain(session.browser_shown()),
             plain(timestamp(session.seen_at).unwrap_or_default()),
             plain(timestamp(session.ends_at()).unwrap_or_default()),
         ]
@@ -167,6 +236,18 @@ async fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
 async fn end(state: &State, args: &RevokeArgs) -> Result<u64, CommandFailure> {
     let access = state.access();
     let lasting = access.sessions().await?;
+    if let Some(account) = &args.account {
+        let known = account.split_once(':').is_some_and(|(provider, number)| {
+            provider.parse::<ProviderKind>().is_ok() && !number.is_empty()
+        });
+        if !known {
+            return Err(CommandFailure::input(format!(
+                "--account {}: an account is <provider>:<number>, such as github:583231; `thon auth \
+                 sessions` shows it",
+                thon::core::name::quoted(account)
+            )));
+        }
+    }
     if let Some(stranger) =
         args.numbers.iter().find(|number| lasting.iter().all(|one| one.number != **number))
     {
@@ -202,7 +283,11 @@ fn said(ended: u64, context: &Context) -> ExitCode {
     if context.output.json() {
         context.output.value(&serde_json::json!({ "sessions_ended": ended }));
     } else {
-        context.output.note(&format!("{ended} logged-in browser(s) have to log in anew."));
+        context.output.note(&match ended {
+            0 => "No browser of theirs was logged in.".to_owned(),
+            1 => "1 browser has to log in anew.".to_owned(),
+            many => format!("{many} browsers have to log in anew."),
+        });
     }
     ExitCode::SUCCESS
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use thon::State;
+use thon::core::log::harmless;
 use thon::core::state::Renaming;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -159,7 +160,9 @@ async fn log(tail: u32, context: &Context) -> Outcome {
     }
     let rows = lines.into_iter().map(|line| {
         let at = instant(line.at);
-        [at, line.actor, line.action, line.subject, line.result].map(plain).to_vec()
+        // Lines from before they were made harmless when they are written.
+        let texts = [at, line.actor, line.action, line.subject, line.result];
+        texts.map(|text| plain(harmless(&text))).to_vec()
     });
     context.output.table(&["WHEN", "WHO", "CHANGE", "OF", "RESULT"], rows.collect());
     Ok(ExitCode::SUCCESS)

@@ -97,19 +97,26 @@ impl Served {
         Self::ask_with(host, port, method, path, headers, "")
     }
 
-    /// The head of an answer that has no end.
-    pub(crate) fn head_of(host: &str, port: u16, path: &str, headers: &str) -> Answer {
+    /// An answer that has no end, before it began.
+    pub(crate) fn open(host: &str, port: u16, path: &str, headers: &str) -> TcpStream {
         let mut stream = TcpStream::connect((host, port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: {host}:{port}\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).unwrap();
-        let (mut said, mut piece) = (Vec::new(), [0; 256]);
-        while !String::from_utf8_lossy(&said).contains("\r\n\r\n") {
-            let length = stream.read(&mut piece).unwrap();
-            assert!(length > 0, "{}", String::from_utf8_lossy(&said));
-            said.extend_from_slice(&piece[..length]);
-        }
-        Answer::read(&String::from_utf8_lossy(&said))
+        stream
+    }
+
+    /// The same stream, once it has said hello.
+    pub(crate) fn open_events(host: &str, port: u16, headers: &str) -> TcpStream {
+        let mut stream = Self::open(host, port, "/api/events", headers);
+        read_to(&mut stream, "hello");
+        stream
+    }
+
+    /// The head of such an answer.
+    pub(crate) fn head_of(host: &str, port: u16, path: &str, headers: &str) -> Answer {
+        let mut stream = Self::open(host, port, path, headers);
+        Answer::read(&read_to(&mut stream, "\r\n\r\n"))
     }
 
     /// The same with a body.
@@ -158,12 +165,7 @@ impl Served {
             self.host, self.port
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let (mut said, mut piece) = (Vec::new(), [0; 256]);
-        while !String::from_utf8_lossy(&said).contains("hello") {
-            let length = stream.read(&mut piece).unwrap();
-            assert!(length > 0, "{}", String::from_utf8_lossy(&said));
-            said.extend_from_slice(&piece[..length]);
-        }
+        read_to(&mut stream, "hello");
         stream
     }
 
@@ -192,6 +194,20 @@ impl Served {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
         self.child.wait().unwrap().code()
+    }
+}
+
+/// What comes until a text is there.
+fn read_to(stream: &mut TcpStream, wanted: &str) -> String {
+    let (mut said, mut piece) = (Vec::new(), [0; 256]);
+    loop {
+        let text = String::from_utf8_lossy(&said).into_owned();
+        if text.contains(wanted) {
+            return text;
+        }
+        let length = stream.read(&mut piece).unwrap();
+        assert!(length > 0, "{text}");
+        said.extend_from_slice(&piece[..length]);
     }
 }
 

@@ -64,6 +64,9 @@ impl From<Scope> for Role {
 /// The longest text of an account that is kept, in characters.
 const LONGEST: usize = 254;
 
+/// How much of an account's id and of its name the audit log shows, in characters.
+const SHOWN: (usize, usize) = (60, 30);
+
 /// An account, as its provider vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -90,11 +93,13 @@ impl<'de> Deserialize<'de> for ProviderKind {
 }
 
 impl Account {
-    /// The account of a subject; nothing if that is no text that fits in a line. Other texts that
-    /// don't are left out.
+    /// The account of a subject; nothing if that is no text that fits in a line. It is taken to the
+    /// letter or not at all: whatever were mended in it could make it another's. Other texts that
+    /// don't fit are left out.
     #[must_use]
     pub fn new(provider: ProviderKind, subject: &str) -> Option<Self> {
-        let (subject, claims) = (line(subject)?, BTreeMap::new());
+        let known = line(subject).filter(|line| line == subject)?;
+        let (subject, claims) = (known, BTreeMap::new());
         Some(Self { provider, subject, login: None, name: None, email: None, claims })
     }
 
@@ -123,6 +128,15 @@ impl Account {
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}:{}", self.provider, self.subject)
+    }
+
+    /// How the audit log names it: by what nobody can choose, and behind that, quoted, by what people
+    /// know it by.
+    #[must_use]
+    pub fn named(&self) -> String {
+        let short = |text: &str, most| text.chars().take(most).collect::<String>();
+        let (id, name) = (short(&self.id(), SHOWN.0), short(self.shown(), SHOWN.1));
+        format!("{id} {}", crate::name::quoted(&name))
     }
 
     /// What people know it by.
@@ -175,6 +189,8 @@ pub enum Unlisted {
     NoEmail,
     /// It is listed as a participant, and nobody in the roster is this person.
     NotInRoster,
+    /// It is listed as a user who isn't in the roster.
+    UserGone,
 }
 
 impl Unlisted {
@@ -185,6 +201,9 @@ impl Unlisted {
             Self::Nowhere => "this account is not on the list of those who may come in",
             Self::NoEmail => {
                 "this account shows no verified e-mail address, by which the list could know it"
+            }
+            Self::UserGone => {
+                "this account is listed as somebody who is not among the participants (any more)"
             }
             Self::NotInRoster => {
                 "nobody among the participants has the e-mail address of this account"
@@ -213,8 +232,12 @@ pub fn standing(config: &Config, roster: &Roster, account: &Account) -> Result<S
     let named = named.filter(|user| roster.user(user).is_some()).cloned();
     let users: BTreeSet<UserId> = named.chain(of_roster).collect();
     if role == Role::Participant && users.is_empty() {
-        let unknown = mail.is_none() && fitting.iter().all(|rule| rule.user.is_none());
-        return Err(if unknown { Unlisted::NoEmail } else { Unlisted::NotInRoster });
+        let named = fitting.iter().any(|rule| rule.user.is_some());
+        return Err(match mail {
+            _ if named => Unlisted::UserGone,
+            None => Unlisted::NoEmail,
+            Some(_) => Unlisted::NotInRoster,
+        });
     }
     Ok(Standing { role, users })
 }
@@ -421,7 +444,7 @@ mod tests {
         assert!(!found.permits(Permission::See, &ada) && !found.role.permits(Permission::See));
         let gone = "{role: participant, provider: github, login: ada-l, user: alpha/gone}";
         let alone = self::ada().with_verified_email(None);
-        assert_eq!(judged(gone, &alone), Err(Unlisted::NotInRoster));
+        assert_eq!(judged(gone, &alone), Err(Unlisted::UserGone));
         let stranger = self::ada().with_verified_email(Some("eve@example.org"));
         let all = "{role: participant, domain: example.org}";
         assert_eq!(judged(all, &stranger), Err(Unlisted::NotInRoster));
@@ -451,7 +474,9 @@ mod tests {
         assert_eq!(odd.with_verified_email(None).shown(), "583231");
         assert_eq!(ada().id(), "github:583231");
         assert_eq!(Account::new(ProviderKind::Oidc, "a\nb"), None);
-        assert_eq!(Account::new(ProviderKind::Oidc, " "), None);
+        for odd in [" ", " root", "root\u{3000}", "\u{a0}root"] {
+            assert_eq!(Account::new(ProviderKind::Oidc, odd), None, "{odd:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod account;
 mod encode;
 mod origin;
+mod pace;
 mod password;
 mod provider;
 mod session;
@@ -24,12 +25,13 @@ pub use crate::config::{ProviderKind, Role};
 pub use account::{Account, Permission, Standing, Unlisted, claims_of_interest, standing};
 pub use encode::{base64url, hexadecimal, same};
 pub use origin::{Asked, Doors, Foreign};
+pub use pace::Pace;
 pub use password::{StoredPassword, fit_password};
 pub use provider::{Challenge, IdentityProvider, SIGN_IN_BYTES, SIGN_IN_LONGEST};
 pub use session::{
-    Ending, Holder, NewSession, Opening, SESSION_BYTES, SESSION_COOKIE, SESSION_COOKIE_TLS,
-    SESSION_IDLE, SESSION_LONGEST, Session, SessionStore, browser, may_be_session,
-    password_changed, session,
+    ACCOUNT_LONGEST, Ending, Holder, NewSession, Opening, SESSION_BYTES, SESSION_COOKIE,
+    SESSION_COOKIE_TLS, SESSION_IDLE, SESSION_LONGEST, SESSIONS_OF_ONE, Session, SessionStore,
+    browser, may_be_session, password_changed, session,
 };
 pub use throttle::{Throttle, source};
 pub use token::{

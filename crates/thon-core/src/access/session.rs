@@ -32,6 +32,13 @@ pub const SESSION_BYTES: usize = 32;
 /// How long a session lasts, used or not: an event.
 pub const SESSION_LONGEST: Duration = Duration::from_hours(7 * 24);
 
+/// How long one lasts that an account began, used or not: a day. What its provider said of it is not
+/// asked for again meanwhile.
+pub const ACCOUNT_LONGEST: Duration = Duration::from_hours(24);
+
+/// How many sessions one account has at the most: with a further one the oldest ends.
+pub const SESSIONS_OF_ONE: usize = 10;
+
 /// How long a session lasts without being used: a night.
 pub const SESSION_IDLE: Duration = Duration::from_hours(12);
 
@@ -108,7 +115,44 @@ pub struct Session {
     pub expires_at: SystemTime,
 }
 
+/// Browsers, by what they alone say of themselves; the first that fits is it.
+const BROWSERS: [(&str, &str); 6] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+];
+
+/// Where they run.
+const SYSTEMS: [(&str, &str); 6] = [
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+];
+
+/// How much is shown of a browser that nobody knows, in characters.
+const SHORTEST: usize = 24;
+
 impl Session {
+    /// The browser in a few words: `Firefox on Linux`.
+    #[must_use]
+    pub fn browser_shown(&self) -> String {
+        let of = |known: &[(&str, &'static str)]| {
+            let fits = known.iter().find(|(word, _)| self.browser.contains(word));
+            fits.map(|(_, name)| *name)
+        };
+        match (of(&BROWSERS), of(&SYSTEMS)) {
+            (Some(browser), Some(system)) => format!("{browser} on {system}"),
+            (Some(browser), None) => browser.to_owned(),
+            (None, _) => self.browser.chars().take(SHORTEST).collect(),
+        }
+    }
+
     /// When it ends if it isn't used any more.
     #[must_use]
     pub fn ends_at(&self) -> SystemTime {
@@ -122,7 +166,7 @@ impl Session {
         let session = format!("session {}, {}", self.number, self.address);
         match &self.holder {
             Holder::Password => Actor::new(&session),
-            Holder::Account(_) => Actor::new(&format!("{}, {session}", self.holder.shown())),
+            Holder::Account(account) => Actor::new(&format!("{session}, {}", account.named())),
         }
     }
 
@@ -167,6 +211,15 @@ impl Opening {
         }
     }
 
+    /// How long the session lasts at the longest.
+    #[must_use]
+    pub const fn longest(&self) -> Duration {
+        match self {
+            Self::Password(_) => SESSION_LONGEST,
+            Self::Account(..) => ACCOUNT_LONGEST,
+        }
+    }
+
     /// The role that it begins with.
     #[must_use]
     pub const fn role(&self) -> Role {
@@ -198,7 +251,7 @@ impl Ending {
             Self::LogOut => "log out",
             Self::Renewed => "log in anew",
             Self::Revoked => "revoke session",
-            Self::Unlisted => "end session",
+            Self::Unlisted => "end session, not listed",
         }
     }
 }
@@ -227,7 +280,8 @@ pub trait SessionStore: Send + Sync {
     /// from then on. Never written into the audit log.
     async fn sealing_secret(&self, fresh: &Secret) -> Result<Secret, Failure>;
 
-    /// Remembers a session, and forgets those that are over. One that is begun with a password is if
+    /// Remembers a session, and forgets those that are over and the oldest ones of an account that has
+    /// more than [`SESSIONS_OF_ONE`]. One that is begun with a password is if
     /// that holds still ([`password_changed`]). Written into the audit log.
     async fn begin_session(&self, actor: &Actor, session: &NewSession) -> Result<Session, Failure>;
 
@@ -274,6 +328,36 @@ mod tests {
         session.seen_at = begin + SESSION_LONGEST - second;
         assert!(!session.is_over(begin + SESSION_LONGEST - second));
         assert!(session.is_over(begin + SESSION_LONGEST), "however much it is used");
+    }
+
+    #[test]
+    fn a_browser_is_named_in_a_few_words() {
+        let shown = |agent: &str| {
+            let begin = SystemTime::UNIX_EPOCH;
+            let session = Session {
+                number: 1,
+                holder: Holder::Password,
+                role: Role::Admin,
+                address: String::new(),
+                browser: agent.to_owned(),
+                created_at: begin,
+                seen_at: begin,
+                expires_at: begin,
+            };
+            session.browser_shown()
+        };
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/146.0 Safari/537.36";
+        assert_eq!(shown(chrome), "Chrome on Linux");
+        assert_eq!(
+            shown(&format!("{chrome} Edg/146.0").replace("X11; Linux", "Windows NT")),
+            "Edge on Windows"
+        );
+        assert_eq!(
+            shown("Mozilla/5.0 (Android 15; Mobile) Gecko Firefox/150.0"),
+            "Firefox on Android"
+        );
+        assert_eq!(shown("curl/8.5.0"), "curl/8.5.0");
     }
 
     #[test]

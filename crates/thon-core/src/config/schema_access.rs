@@ -60,7 +60,8 @@ section! {
     /// A provider of accounts: what it gave when THON was registered with it.
     pub struct ProviderConfig {
         /// The application's id.
-        pub client_id: String = String::new(), env Env::PATH;
+        pub client_id: String = String::new(), env Env::PATH,
+            must "the id to the letter, as the provider gave it" |id| id.is_ascii();
         /// The application's secret.
         pub client_secret: Secret = Secret::default(), env Env::PATH;
         /// The address of one's own server; empty for the public one.
@@ -72,7 +73,8 @@ section! {
     /// LinkedIn: what it gave when THON was registered with it.
     pub struct LinkedinConfig {
         /// The application's id.
-        pub client_id: String = String::new(), env Env::PATH;
+        pub client_id: String = String::new(), env Env::PATH,
+            must "the id to the letter, as the provider gave it" |id| id.is_ascii();
         /// The application's secret.
         pub client_secret: Secret = Secret::default(), env Env::PATH;
         /// Send a proof key (PKCE). LinkedIn answers `invalid_client` to applications that it has not
@@ -89,9 +91,12 @@ section! {
             must "a name of 1 to 40 characters" |name| (1..=40).contains(&name.chars().count());
         /// The issuer, exactly as the provider writes it; below it lies
         /// `/.well-known/openid-configuration`.
-        pub issuer: Option<WebUrl> = None, env Env::PATH;
+        pub issuer: Option<WebUrl> = None, env Env::PATH,
+            must "the issuer alone: what follows it as /.well-known/openid-configuration is added"
+            |issuer| issuer.as_ref().is_none_or(|issuer| !issuer.as_str().contains("/.well-known"));
         /// The client's id.
-        pub client_id: String = String::new(), env Env::PATH;
+        pub client_id: String = String::new(), env Env::PATH,
+            must "the id to the letter, as the provider gave it" |id| id.is_ascii();
         /// The client's secret.
         pub client_secret: Secret = Secret::default(), env Env::PATH;
         /// What is asked for, with spaces between.

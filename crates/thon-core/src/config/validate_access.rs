@@ -15,6 +15,23 @@ use crate::secret::Secret;
 /// alphabet, are beyond guessing.
 const MIN_SESSION_SECRET: usize = 32;
 
+/// Claims that say nothing of who somebody is: people set them for themselves (OpenID Connect Core,
+/// sections 5.1 and 5.7), or `email` has an entry that asks whether it is verified.
+const CHOSEN: [&str; 12] = [
+    "email",
+    "email_verified",
+    "family_name",
+    "given_name",
+    "locale",
+    "middle_name",
+    "name",
+    "nickname",
+    "phone_number",
+    "picture",
+    "preferred_username",
+    "website",
+];
+
 impl AuthConfig {
     /// Id and secret of a provider.
     #[must_use]
@@ -39,6 +56,17 @@ impl AuthConfig {
     /// The providers that people can sign in with; none while signing in isn't asked for.
     pub fn providers(&self) -> impl Iterator<Item = ProviderKind> {
         ProviderKind::ALL.iter().copied().filter(|provider| self.offers(*provider))
+    }
+
+    /// Whether an account could come in as admin.
+    #[must_use]
+    pub fn lists_an_admin(&self) -> bool {
+        self.allow.iter().any(|rule| rule.role == Role::Admin && self.is_about_somebody(rule))
+    }
+
+    /// Whether accounts can be there that an entry is about: those of a provider that is used.
+    fn is_about_somebody(&self, rule: &AllowRule) -> bool {
+        rule.of_provider().is_none_or(|provider| self.offers(provider))
     }
 
     /// What people call a provider.
@@ -100,19 +128,51 @@ impl Config {
                 );
             }
         }
-        if auth.providers().next().is_none() {
+        let begun =
+            ProviderKind::ALL.iter().any(|provider| !auth.credentials(*provider).0.is_empty());
+        if auth.providers().next().is_none() && !begun {
             findings.error(
                 "auth.enabled",
                 "nobody can sign in without a provider",
                 "set client_id and client_secret of auth.github, auth.gitlab, auth.linkedin or auth.oidc",
             );
         }
-        if auth.allow.is_empty() {
+        let several = auth.providers().count() > 1;
+        if !auth.lists_an_admin() {
             findings.warning(
                 "auth.allow",
-                "no account may come in; only the dashboard's password and tokens open it",
-                "list who may, such as `- {role: admin, email: ada@example.org}`",
+                "no account comes in as admin",
+                "list one with role: admin; without, only the dashboard's password or a token of scope \
+                 admin is a way in, and without those `thon serve` doesn't start",
             );
+        }
+        for (index, rule) in auth.allow.iter().enumerate() {
+            if let Some(provider) = rule.of_provider().filter(|_| !auth.is_about_somebody(rule)) {
+                findings.warning(
+                    &format!("auth.allow[{index}]"),
+                    format!("nobody signs in with {provider} here, so that this is about nobody"),
+                    format!(
+                        "set auth.{provider}.client_id and its client_secret, or remove the entry"
+                    ),
+                );
+            }
+            let gone = rule.user.as_ref().filter(|user| self.groups.user(user).is_none());
+            if let Some(user) = gone {
+                findings.warning(
+                    &format!("auth.allow[{index}].user"),
+                    format!("{user} is not in this roster"),
+                    "add them with `thon user add`, unless the database has them already",
+                );
+            }
+            let by_address = !rule.email.is_empty() || rule.domain.is_some();
+            let high = matches!(rule.role, Role::Operator | Role::Admin);
+            if several && by_address && high && rule.provider.is_none() {
+                findings.warning(
+                    &format!("auth.allow[{index}].provider"),
+                    "each of the enabled providers vouches for that address",
+                    "name the one that you believe about it",
+                );
+            }
         }
         let dashboard = &self.dashboard;
         let served = self.nginx.enabled && dashboard.tls_port.is_some();
@@ -153,6 +213,7 @@ fn check_rule(rule: &AllowRule, key: &str, findings: &mut Findings) {
     };
     match about.as_slice() {
         [_] => {}
+        [] if !rule.value.is_empty() => {}
         [] => error(
             "",
             "it says nothing of whom it is about",
@@ -175,15 +236,29 @@ fn check_rule(rule: &AllowRule, key: &str, findings: &mut Findings) {
     }
     if !rule.account.is_empty() {
         let known = rule.account.split_once(':').and_then(|(name, number)| {
-            let vouches: Result<ProviderKind, _> = name.parse();
-            vouches.ok().filter(|_| !number.is_empty())
+            let vouches: Option<ProviderKind> = name.parse().ok();
+            let numbered = matches!(vouches, Some(ProviderKind::Github | ProviderKind::Gitlab));
+            let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+            vouches.filter(|_| !number.is_empty() && (digits || !numbered))
         });
         if known.is_none() || provider.is_some_and(|provider| Some(provider) != known) {
-            error("account", "it names no account of that provider", "such as github:583231");
+            let shown = crate::name::quoted(&rule.account);
+            error(
+                "account",
+                &format!("{shown} is not <provider>:<number>"),
+                "such as github:583231; `thon auth sessions` shows it",
+            );
         }
     }
     if !rule.claim.is_empty() && provider.is_some_and(|provider| provider != ProviderKind::Oidc) {
         error("provider", "only the provider oidc has claims", "set it to oidc, or leave it out");
+    }
+    if CHOSEN.contains(&rule.claim.as_str()) {
+        error(
+            "claim",
+            "people choose that themselves, or nobody has verified it",
+            "use email, domain or account, or a claim that the provider's administrators set",
+        );
     }
     if rule.claim.is_empty() != rule.value.is_empty() {
         error(
@@ -230,7 +305,6 @@ mod tests {
         ] {
             let found = of(auth);
             assert!(found.contains(key), "{auth}: {found}");
-            assert!(found.contains("auth.enabled: "), "{auth}: {found}");
         }
         assert_eq!(errors("auth: {github: {client_id: x}}"), "", "nobody is to sign in");
     }
@@ -272,7 +346,11 @@ mod tests {
             ("{role: admin, account: 'github:1', provider: gitlab}", "auth.allow[0].account: "),
             ("{role: admin, claim: groups}", "auth.allow[0].value: "),
             ("{role: admin, email: a@b.c, value: x}", "auth.allow[0].claim: "),
+            ("{role: admin, value: x}", "auth.allow[0].claim: "),
+            ("{role: admin, account: 'github:ada'}", "auth.allow[0].account: \"github:ada\""),
             ("{role: admin, claim: g, value: x, provider: github}", "auth.allow[0].provider: "),
+            ("{role: admin, claim: email, value: a@b.c}", "auth.allow[0].claim: "),
+            ("{role: admin, claim: preferred_username, value: a}", "auth.allow[0].claim: "),
             ("{role: viewer, email: a@b.c, user: alpha/ada}", "auth.allow[0].user: "),
             ("{role: participant, domain: b.c, user: alpha/ada}", "auth.allow[0].user: "),
         ] {

@@ -12,8 +12,8 @@ use super::leaf::{Leaf, text_leaf};
 use super::types::{ValueError, is_host, is_loopback, serialize_as_text};
 
 /// What such an address looks like.
-const WEB: &str = "an address such as https://login.example.org, without user, query and fragment; http:// only \
-                   on this machine's loopback";
+const WEB: &str = "an address such as https://hack.example.org:8502, without user, query and fragment; http:// \
+                   only on this machine's loopback";
 
 /// The address of a web service over TLS, or on this machine's loopback.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,7 +103,7 @@ impl FromStr for WebUrl {
 serialize_as_text!(WebUrl);
 
 text_leaf! {
-    WebUrl: "an address such as https://login.example.org",
+    WebUrl: "an address such as https://hack.example.org:8502",
 }
 
 #[cfg(test)]
@@ -143,7 +143,7 @@ mod tests {
             "ftp://127.0.0.1",
         ] {
             let error = text.parse::<WebUrl>().unwrap_err().to_string();
-            assert!(error.contains("https://login.example.org"), "{text}: {error}");
+            assert!(error.contains("https://hack.example.org:8502"), "{text}: {error}");
         }
     }
 

@@ -175,7 +175,7 @@ pub struct Actor(String);
 
 impl Actor {
     /// The longest name that is kept.
-    const LONGEST: usize = 100;
+    const LONGEST: usize = 200;
 
     /// Someone of that name; what can't stand in a line of text is left out.
     #[must_use]
@@ -189,6 +189,20 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
     }
+}
+
+/// The longest text of a line of the audit log, in characters.
+const LONGEST_AUDIT: usize = 300;
+
+/// A text as it stands in the audit log: one line, without anything that a terminal would obey, and
+/// no longer than anybody reads. Whoever is refused chooses the words of some of them.
+#[must_use]
+pub fn audit_text(text: &str) -> String {
+    let line = crate::log::harmless(&crate::config::error::one_line(text));
+    if line.chars().count() <= LONGEST_AUDIT {
+        return line;
+    }
+    line.chars().take(LONGEST_AUDIT - 1).chain(['\u{2026}']).collect()
 }
 
 /// A line of the audit log.

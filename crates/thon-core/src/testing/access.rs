@@ -10,17 +10,17 @@ use async_trait::async_trait;
 use super::state::MemoryState;
 use crate::access::{AccessStore, NewToken, Token, token_exists, token_missing};
 use crate::adapter::Failure;
-use crate::state::{Actor, AuditEntry};
+use crate::state::{Actor, AuditEntry, audit_text};
 
 impl MemoryState {
     pub(super) fn write_down(&self, actor: &Actor, action: &str, name: &str, result: &str) {
         let at = self.clock.now();
         self.tables().audit.push(AuditEntry {
             at,
-            actor: actor.to_string(),
+            actor: audit_text(&actor.to_string()),
             action: action.to_owned(),
-            subject: name.to_owned(),
-            result: result.to_owned(),
+            subject: audit_text(name),
+            result: audit_text(result),
         });
     }
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use super::state::MemoryState;
 use crate::access::{
-    Ending, Holder, NewSession, Opening, Role, Session, SessionStore, StoredPassword,
-    password_changed,
+    Ending, Holder, NewSession, Opening, Role, SESSIONS_OF_ONE, Session, SessionStore,
+    StoredPassword, password_changed,
 };
 use crate::adapter::Failure;
 use crate::secret::Secret;
@@ -71,6 +71,14 @@ impl SessionStore for MemoryState {
                 seen_at: now,
                 expires_at: session.expires_at,
             };
+            let same = |other: &Session| match (other.holder.account(), begun.holder.account()) {
+                (Some(other), Some(begun)) => other.id() == begun.id(),
+                _ => false,
+            };
+            let numbers = tables.sessions.iter().filter(|(_, other)| same(other));
+            let mut numbers: Vec<u64> = numbers.map(|(_, other)| other.number).collect();
+            numbers.truncate((numbers.len() + 1).saturating_sub(SESSIONS_OF_ONE));
+            tables.sessions.retain(|(_, other)| !numbers.contains(&other.number));
             tables.sessions.push((session.hash.clone(), begun.clone()));
             begun
         };

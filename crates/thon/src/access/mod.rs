@@ -14,7 +14,7 @@ mod tokens;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use thon_core::access::{Throttle, hexadecimal};
+use thon_core::access::{Pace, Throttle, hexadecimal};
 use thon_core::adapter::Clock;
 
 pub use sessions::{LogIn, LoggedIn, csrf, csrf_fits};
@@ -39,6 +39,8 @@ pub(crate) struct Desk {
     throttle: Mutex<Throttle>,
     /// Sign-ins that came back from their provider.
     returned: Mutex<sign_in::Returned>,
+    /// How many came to nothing lately.
+    pace: Mutex<Pace>,
     /// Held while a password is hashed, which takes memory.
     hashing: tokio::sync::Mutex<()>,
 }
@@ -55,6 +57,7 @@ impl Desk {
             clock,
             throttle: Mutex::default(),
             returned: Mutex::default(),
+            pace: Mutex::default(),
             hashing: tokio::sync::Mutex::default(),
         }
     }

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use ring::hmac;
 use thon_core::access::{
-    Ending, NewSession, Opening, Role, SESSION_BYTES, SESSION_LONGEST, Session, base64url, browser,
-    may_be_session, same, session, source,
+    Ending, NewSession, Opening, Role, SESSION_BYTES, Session, base64url, browser, may_be_session,
+    same, session, source,
 };
 use thon_core::adapter::{Entropy, Failure, FailureKind};
 use thon_core::secret::Secret;
@@ -98,7 +98,7 @@ impl Access<'_> {
         let mut random = [0; SESSION_BYTES];
         OsEntropy.fill(&mut random)?;
         let id = session(&random);
-        let expires_at = self.now().checked_add(SESSION_LONGEST);
+        let expires_at = self.now().checked_add(opening.longest());
         let new = NewSession {
             hash: hash(id.reveal()),
             address: address.to_canonical().to_string(),
@@ -148,6 +148,13 @@ impl Access<'_> {
         Ok(store.end_session(actor, number, Ending::Revoked).await?)
     }
 
+    /// Ends a session whose account is on no list any more.
+    pub(crate) async fn unlisted(self, session: &Session) -> Result<(), Error> {
+        let store = self.state.session_store();
+        store.end_session(&session.actor(), session.number, Ending::Unlisted).await?;
+        Ok(())
+    }
+
     /// Writes down that the account of a session has another role than before.
     pub async fn note_role(self, session: &Session, role: Role) -> Result<(), Error> {
         let store = self.state.session_store();
@@ -183,7 +190,7 @@ impl Access<'_> {
 mod tests {
     use std::sync::Arc;
 
-    use thon_core::access::SESSION_IDLE;
+    use thon_core::access::{SESSION_IDLE, SESSION_LONGEST};
     use thon_core::testing::FixedClock;
 
     use super::*;

@@ -4,15 +4,15 @@
 //! becomes of it when they come back.
 //! Not for: what an account may do ([`thon_core::access::standing`]), and not for cookies.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use thon_core::access::{
-    Account, Challenge, IdentityProvider, Opening, SIGN_IN_BYTES, SIGN_IN_LONGEST, Session,
-    Standing, Unlisted, claims_of_interest, same, standing,
+    Account, Challenge, IdentityProvider, Opening, Pace, SIGN_IN_BYTES, SIGN_IN_LONGEST, Session,
+    Standing, Unlisted, claims_of_interest, same, source, standing,
 };
 use thon_core::adapter::Entropy;
 use thon_core::config::{AuthConfig, ProviderKind, Role};
@@ -56,6 +56,8 @@ pub struct CameBack<'a> {
     pub address: IpAddr,
     /// What it says of itself.
     pub agent: &'a str,
+    /// The ids of sessions that it shows.
+    pub sessions: &'a [Secret],
 }
 
 /// What came of signing in.
@@ -69,6 +71,12 @@ pub enum SignIn {
     Declined(String),
     /// It isn't known here: another browser began it, it took too long, or it came back before.
     Stale,
+    /// The browser is logged in as somebody who didn't begin this sign-in, and stays so: whose account
+    /// they were to come in with is somebody else's choice.
+    Other(String),
+    /// Too many from there came to nothing: this one was not looked at, and the next one will be after
+    /// so long.
+    Wait(Duration),
 }
 
 /// What is sealed while somebody is away.
@@ -78,6 +86,8 @@ struct Away {
     nonce: String,
     verifier: String,
     next: String,
+    /// The hash of the session that the browser had then.
+    session: Option<String>,
     /// In seconds.
     ends: u64,
 }
@@ -88,8 +98,8 @@ pub fn sign_in_cookie(state: &str) -> String {
     format!("thon-sign-in-{}", hash(state).get(..16).unwrap_or_default())
 }
 
-/// Sign-ins that came back, with when they would have ended.
-pub(super) type Returned = BTreeMap<String, SystemTime>;
+/// Sign-ins that came back: in seconds when they would have ended, and which they are.
+pub(super) type Returned = BTreeSet<(u64, String)>;
 
 impl Service {
     /// True as long as nobody is asked who they are: there is neither a token nor a password, and
@@ -100,8 +110,8 @@ impl Service {
         Ok(!asks && self.state().access().is_open().await?)
     }
 
-    /// What the holder of a session may do as things are now, or why nothing any more. That an account
-    /// has another role than before is written into the audit log.
+    /// What the holder of a session may do as things are now, or why nothing any more: then it is over.
+    /// Either is written into the audit log, as is another role than before.
     pub async fn standing(&self, session: &Session) -> Result<Result<Standing, Unlisted>, Error> {
         let Some(account) = session.holder.account() else {
             return Ok(Ok(Standing::of(Role::Admin)));
@@ -113,14 +123,28 @@ impl Service {
         {
             self.state().access().note_role(session, found.role).await?;
         }
+        if found.is_err() {
+            self.state().access().unlisted(session).await?;
+        }
         Ok(found)
     }
 
-    /// Sends somebody to a provider; afterwards they go on at `next`, an address of ours.
+    /// Holds everyone who is logged in against the list as it is now.
+    pub(crate) async fn hold_against_the_list(&self) -> Result<(), Error> {
+        for session in self.state().access().sessions().await? {
+            // Whoever is out by now is written down by that.
+            let _ = self.standing(&session).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends somebody to a provider; afterwards they go on at `next`, an address of ours. `sessions` are
+    /// the ids of those that their browser shows.
     pub async fn begin_sign_in(
         &self,
         provider: ProviderKind,
         next: &str,
+        sessions: &[Secret],
     ) -> Result<SignInBegun, Error> {
         let site = self.site().await?;
         let vouches = vouching(&site, provider)?;
@@ -137,6 +161,7 @@ impl Service {
             nonce: challenge.nonce.reveal().to_owned(),
             verifier: challenge.verifier.reveal().to_owned(),
             next: next.to_owned(),
+            session: access.lasting(sessions).await?.map(|(_, hash)| hash),
             ends: seconds(ends),
         };
         let text = serde_json::to_string(&away).unwrap_or_default();
@@ -147,17 +172,39 @@ impl Service {
 
     /// Lets in whoever came back from a provider, if the list says so.
     pub async fn finish_sign_in(&self, came: CameBack<'_>) -> Result<SignIn, Error> {
+        let (access, source) = (self.state().access(), source(came.address));
+        if let Err(wait) = access.pace(|pace, now| pace.attempt(&source, now)) {
+            return Ok(SignIn::Wait(wait));
+        }
+        let said = self.finish(came).await;
+        if matches!(said, Ok(SignIn::Done(..))) {
+            access.pace(|pace, _| pace.right(&source));
+        }
+        said
+    }
+
+    async fn finish(&self, came: CameBack<'_>) -> Result<SignIn, Error> {
         let site = self.site().await?;
         let config = site.node().config();
         let access = self.state().access();
         let vouches = vouching(&site, came.provider)?;
         let door = came.provider.as_str();
         let browser = Actor::new(&format!("{door}, {}", came.address.to_canonical()));
+        if came.kept.is_none() {
+            // Nothing of it was begun here, and nothing is worth a line of the log.
+            return Ok(SignIn::Stale);
+        }
         let secret = access.sealing_secret(&config.auth).await?;
         let Some(away) = access.away(&secret, &came) else {
             access.refuse(&browser, door, "the sign-in is not known here").await?;
             return Ok(SignIn::Stale);
         };
+        if let Some((session, hash)) = access.lasting(came.sessions).await?
+            && away.session.as_ref() != Some(&hash)
+        {
+            access.refuse(&browser, door, "somebody else is logged in there").await?;
+            return Ok(SignIn::Other(session.holder.shown()));
+        }
         let issuer = vouches.issuer();
         if issuer.is_some() && came.issuer.is_some() && issuer != came.issuer {
             access.refuse(&browser, door, "it is the answer of another provider").await?;
@@ -182,9 +229,7 @@ impl Service {
                 return Err(failure.into());
             }
         };
-        let person =
-            format!("{} ({}), {}", account.shown(), account.id(), came.address.to_canonical());
-        let person = Actor::new(&person);
+        let person = Actor::new(&format!("{browser}, {}", account.named()));
         let found = match standing(config, &site.wanted.roster, &account) {
             Ok(found) => found,
             Err(why) => {
@@ -219,12 +264,28 @@ impl Access<'_> {
         }
         let mut returned =
             self.state.desk().returned.lock().unwrap_or_else(PoisonError::into_inner);
-        returned.retain(|_, ends| *ends > now);
-        while returned.len() >= REMEMBERED {
+        // Those that end first go first.
+        while returned.first().is_some_and(|(ends, _)| *ends <= seconds(now))
+            || returned.len() >= REMEMBERED
+        {
             returned.pop_first();
         }
-        let ends = UNIX_EPOCH + Duration::from_secs(away.ends);
-        returned.insert(hash(&away.state), ends).is_none().then_some(away)
+        returned.insert((away.ends, hash(&away.state))).then_some(away)
+    }
+
+    /// The first of these sessions that lasts, with the hash of its id.
+    async fn lasting(self, shown: &[Secret]) -> Result<Option<(Session, String)>, Error> {
+        for id in shown {
+            if let Some(session) = self.session(id.reveal(), false).await? {
+                return Ok(Some((session, hash(id.reveal()))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn pace<T>(self, with: impl FnOnce(&mut Pace, SystemTime) -> T) -> T {
+        let now = self.now();
+        with(&mut self.state.desk().pace.lock().unwrap_or_else(PoisonError::into_inner), now)
     }
 
     /// Writes down that somebody was not let in.
@@ -245,11 +306,8 @@ impl Access<'_> {
 
     /// Whether somebody could come in as admin by this configuration: with the password, with a token,
     /// or with an account.
-    pub(crate) async fn has_way_in(self, config: &AuthConfig) -> Result<bool, Error> {
-        let listed = config.allow.iter().any(|rule| {
-            let offered = |provider| config.offers(provider);
-            rule.role == Role::Admin && rule.provider.is_none_or(offered)
-        });
+    pub async fn has_way_in(self, config: &AuthConfig) -> Result<bool, Error> {
+        let listed = config.lists_an_admin();
         if listed || self.has_password().await? {
             return Ok(true);
         }
@@ -279,6 +337,7 @@ mod tests {
             nonce: "nonce".to_owned(),
             verifier: "verifier".to_owned(),
             next: "/users".to_owned(),
+            session: None,
             ends,
         };
         seal(secret, "github", &serde_json::to_string(&away).unwrap()).unwrap()
@@ -293,6 +352,7 @@ mod tests {
             kept: Some(kept.reveal()),
             address: IpAddr::from([203, 0, 113, 7]),
             agent: "",
+            sessions: &[],
         }
     }
 
@@ -339,9 +399,13 @@ mod tests {
             thon_core::config::Config::parse(&text, "thon.yaml").unwrap().config.auth
         };
         assert!(access.has_way_in(&auth("{role: admin, email: a@b.c}")).await.unwrap());
-        for none in
-            ["", "{role: operator, email: a@b.c}", "{role: admin, provider: oidc, email: a@b.c}"]
-        {
+        for none in [
+            "",
+            "{role: operator, email: a@b.c}",
+            "{role: admin, provider: oidc, email: a@b.c}",
+            "{role: admin, account: 'gitlab:7'}",
+            "{role: admin, claim: groups, value: staff}",
+        ] {
             assert!(!access.has_way_in(&auth(none)).await.unwrap(), "{none}");
         }
         let actor = Actor::new("test");

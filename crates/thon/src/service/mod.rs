@@ -61,6 +61,8 @@ struct Inner {
     meter: Mutex<load::Meter>,
     /// What the doctor said last.
     ward: Mutex<checkup::Ward>,
+    /// Held while somebody asks for what may wait already.
+    once: tokio::sync::Mutex<()>,
     /// There is a reason to look.
     look: Notify,
     /// There is something to do.
@@ -94,6 +96,7 @@ impl Service {
                 said: Mutex::default(),
                 meter: Mutex::default(),
                 ward: Mutex::default(),
+                once: tokio::sync::Mutex::default(),
                 look: Notify::new(),
                 work: Notify::new(),
                 _lock: lock,
@@ -112,7 +115,8 @@ impl Service {
             () = stop => {}
             () = self.keep_looking() => {}
             () = self.keep_listening() => {}
-            () = self.keep_working() => {}
+            () = Box::pin(self.keep_working()) => {}
+            () = Box::pin(self.keep_reading()) => {}
         }
         Ok(())
     }

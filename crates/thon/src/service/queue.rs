@@ -39,6 +39,8 @@ impl Service {
 
     /// The same; where the same task waits already or is being done, that one.
     pub async fn begin_once(&self, actor: &Actor, task: Task) -> Result<Operation, Error> {
+        // Of two who ask at once the second finds what the first one asked for.
+        let _turn = self.inner.once.lock().await;
         let mut unfinished = self.inner.state.operations().unfinished().await?.into_iter();
         match unfinished.find(|operation| operation.task == task) {
             Some(operation) => Ok(operation),

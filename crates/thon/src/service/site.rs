@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use thon_core::access::{IdentityProvider, ProviderKind};
 use thon_core::config::{AuthConfig, Config, Severity, WebUrl};
+use thon_core::event::Event;
 use thon_core::name::UserId;
 use thon_core::roster::Roster;
 use thon_core::state::{Editor, Snapshot, Wanted, complete, wanted};
@@ -18,6 +20,9 @@ use super::Service;
 use crate::error::Error;
 use crate::load;
 use crate::node::Node;
+
+/// How often thon.yaml is looked at when nobody asks for anything.
+const READ_EVERY: Duration = Duration::from_secs(2);
 
 /// What is wanted, as of one moment.
 #[derive(Debug)]
@@ -168,6 +173,30 @@ impl Service {
         let site = Arc::new(Site { stored, wanted, file, node, vouching, key });
         *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
         Ok(site)
+    }
+
+    /// Follows thon.yaml and the database: what they say holds whether anybody asks or not. Whoever is
+    /// logged in is held against the list when it may be another one, and why a file can't be used is
+    /// said once.
+    pub(super) async fn keep_reading(&self) {
+        let mut last: Option<Arc<Site>> = None;
+        loop {
+            // What fails now is said by whoever asks for something.
+            if let Ok(site) = self.site().await
+                && last.as_ref().is_none_or(|last| !Arc::ptr_eq(last, &site))
+            {
+                let problem = site.problem();
+                if problem.is_some() && problem != last.as_ref().and_then(|last| last.problem()) {
+                    let problem = problem.unwrap_or_default();
+                    let text = format!("thon.yaml can't be used as it is: {problem}");
+                    self.events().emit(Event::Warning { text });
+                }
+                if self.hold_against_the_list().await.is_ok() {
+                    last = Some(site);
+                }
+            }
+            tokio::time::sleep(READ_EVERY).await;
+        }
     }
 
     /// The configuration as it is now, if it can be used.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::{ok, refused};
 use crate::access::{
     Account, Ending, Holder, NewSession, Opening, ProviderKind, Role, SESSION_IDLE,
-    SESSION_LONGEST, SessionStore,
+    SESSION_LONGEST, SESSIONS_OF_ONE, SessionStore,
 };
 use crate::adapter::FailureKind;
 use crate::secret::Secret;
@@ -122,7 +122,7 @@ async fn accounts<S: SessionStore>(store: &S, now: SystemTime) {
     let Some(ada) = Account::new(ProviderKind::Oidc, "0-1") else { panic!("no account") };
     let mut ada = ada.with_login(Some("ada")).with_verified_email(Some("ada@example.org"));
     ada.claims.insert("groups".to_owned(), ["staff".to_owned()].into());
-    let begin = |hash, role| NewSession {
+    let begin = |hash: &str, role| NewSession {
         opening: Opening::Account(ada.clone(), role),
         ..new(hash, now + SESSION_LONGEST, "")
     };
@@ -135,6 +135,31 @@ async fn accounts<S: SessionStore>(store: &S, now: SystemTime) {
     let two = ok(store.begin_session(&actor, &begin("cafe99", Role::Admin)).await);
     assert!(ok(store.end_session(&actor, two.number, Ending::Revoked).await));
     ok(store.role_changed(&actor, two.number, Role::Viewer).await);
+
+    // With one more than there may be the oldest ends, and nobody else's.
+    let Some(bob) = Account::new(ProviderKind::Oidc, "0-2") else { panic!("no account") };
+    let others = NewSession {
+        opening: Opening::Account(bob, Role::Viewer),
+        ..new("b0b", now + SESSION_LONGEST, "")
+    };
+    let others = ok(store.begin_session(&actor, &others).await);
+    for number in 0..SESSIONS_OF_ONE {
+        let hash = format!("more{number}");
+        ok(store.begin_session(&actor, &begin(&hash, Role::Viewer)).await);
+    }
+    assert_eq!(ok(store.find_session("cafe88").await), None);
+    let kept = ok(store.sessions().await);
+    let own =
+        kept.iter().filter(|one| one.holder.account().is_some_and(|one| one.id() == ada.id()));
+    assert_eq!(own.count(), SESSIONS_OF_ONE);
+    assert!(ok(store.find_session("b0b").await).is_some());
+    for session in &kept {
+        let extra = session.browser.contains("more") || session.number == others.number;
+        if extra {
+            assert!(ok(store.end_session(&actor, session.number, Ending::Renewed).await));
+        }
+    }
+    ok(store.begin_session(&actor, &begin("cafe88", Role::Viewer)).await);
 }
 
 async fn sealing<S: SessionStore>(store: &S) {
@@ -154,7 +179,7 @@ async fn log<S: StateStore>(store: &S) {
         found.count()
     };
     assert_eq!(said("test", "set password", "done"), 3);
-    assert_eq!(said("test", "log in", "done"), 10);
+    assert_eq!(said("test", "log in", "done"), 12 + SESSIONS_OF_ONE);
     assert_eq!(said("test", "log out", "done"), 1);
     assert_eq!(said("test", "revoke session", "done"), 1);
     assert_eq!(said("test", "change role", "operator to viewer"), 1);
