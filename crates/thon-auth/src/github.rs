@@ -73,10 +73,8 @@ impl IdentityProvider for Github {
         _: &BTreeSet<String>,
     ) -> Result<Account, Failure> {
         let token = self.oauth.exchange(code, challenge).await?;
-        let user = self.oauth.ask("who it is", &format!("{}/user", self.api), &token).await?;
-        let user: User = user.ok_or_else(|| self.oauth.nobody())?;
-        let account = Account::new(ProviderKind::Github, &user.id.to_string());
-        let account = account.ok_or_else(|| self.oauth.nobody())?;
+        let user: User = self.oauth.who(&format!("{}/user", self.api), &token).await?;
+        let account = self.oauth.account(user.id)?;
         let emails = format!("{}/user/emails", self.api);
         let emails: Option<Vec<Address>> =
             self.oauth.ask("e-mail addresses", &emails, &token).await?;

@@ -64,10 +64,8 @@ impl IdentityProvider for Gitlab {
         _: &BTreeSet<String>,
     ) -> Result<Account, Failure> {
         let token = self.oauth.exchange(code, challenge).await?;
-        let user = self.oauth.ask("who it is", &format!("{}/user", self.api), &token).await?;
-        let user: User = user.ok_or_else(|| self.oauth.nobody())?;
-        let account = Account::new(ProviderKind::Gitlab, &user.id.to_string());
-        let account = account.ok_or_else(|| self.oauth.nobody())?;
+        let user: User = self.oauth.who(&format!("{}/user", self.api), &token).await?;
+        let account = self.oauth.account(user.id)?;
         let mail = user.email.filter(|_| user.confirmed_at.is_some());
         Ok(account
             .with_login(Some(&user.username))

@@ -11,7 +11,7 @@ use oauth2::{
     TokenResponse as _, TokenUrl,
 };
 use serde::de::DeserializeOwned;
-use thon_core::access::Challenge;
+use thon_core::access::{Account, Challenge};
 use thon_core::secret::Secret;
 
 use crate::Client;
@@ -125,8 +125,22 @@ impl OAuth {
         said.map(Some).map_err(|error| self.odd(what, &error.to_string()))
     }
 
+    /// Who it is by what the provider's API says at `url`.
+    pub(crate) async fn who<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        token: &Secret,
+    ) -> Result<T, AuthError> {
+        self.ask("who it is", url, token).await?.ok_or_else(|| self.nobody())
+    }
+
+    /// The account of that number.
+    pub(crate) fn account(&self, number: u64) -> Result<Account, AuthError> {
+        Account::new(self.client.provider, &number.to_string()).ok_or_else(|| self.nobody())
+    }
+
     /// The refusal of an account of which the provider says nothing.
-    pub(crate) fn nobody(&self) -> AuthError {
+    fn nobody(&self) -> AuthError {
         AuthError::NotBelieved {
             provider: self.client.provider,
             cause: "it says nothing of whose account it is".to_owned(),
