@@ -122,7 +122,7 @@ impl Context {
         self.add_stored(&mut config);
         self.add_settings(&mut config);
         config.add_demo();
-        Ok(Node::from_config(config, self.home()?)?)
+        Ok(Node::with_files(config, self.home()?, &self.files())?)
     }
 }
 

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use thon::State;
 use thon::core::config::Config;
 use thon::core::name::UserId;
 use thon::core::roster::Roster;
 use thon::core::state::{Setting, SettingKey, Snapshot, Source, complete, wanted};
+use thon::{State, StoredFiles};
 
 use crate::context::Context;
 use crate::failure::CommandFailure;
@@ -22,6 +22,7 @@ pub(crate) type Stored = Result<Kept, String>;
 pub(crate) struct Kept {
     roster: Snapshot,
     settings: BTreeMap<SettingKey, Setting>,
+    files: StoredFiles,
 }
 
 /// Reads the database of this node, if it has one.
@@ -32,8 +33,9 @@ pub(crate) async fn read(context: &Context) -> Stored {
         };
         let roster = state.snapshot().await;
         let settings = state.store().settings().await;
+        let files = StoredFiles::read(&state).await;
         state.close().await;
-        Ok(Kept { roster: roster?, settings: settings? })
+        Ok(Kept { roster: roster?, settings: settings?, files: files? })
     };
     read.await.map_err(|failure: CommandFailure| failure.to_string())
 }
@@ -59,6 +61,11 @@ impl Context {
         if let Ok(kept) = self.stored() {
             complete(config, &kept.settings);
         }
+    }
+
+    /// The stored files that sandboxes are given.
+    pub(crate) fn files(&self) -> StoredFiles {
+        self.stored().as_ref().map(|kept| kept.files.clone()).unwrap_or_default()
     }
 
     /// Where each user comes from.

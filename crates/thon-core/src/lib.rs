@@ -19,6 +19,7 @@ pub mod event;
 pub mod idle;
 pub mod image;
 pub mod instance;
+pub mod kilo;
 pub mod layout;
 pub mod lifecycle;
 pub mod lifetime;

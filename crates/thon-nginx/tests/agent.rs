@@ -110,6 +110,8 @@ fn settings(stage: &Stage, layout: Layout) -> NodeSettings {
         secure: true,
         environment: BTreeMap::new(),
         files: Vec::new(),
+        kilo: None,
+        emails: BTreeMap::new(),
         launch_concurrency: 1,
         ready_timeout: Duration::from_mins(1),
         site: Some(SiteSettings {

@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod file;
 mod files;
+mod given;
 mod held;
 mod home;
 mod lifetime;
@@ -39,6 +40,7 @@ pub use access::{
 pub use error::Error;
 pub use file::write_private;
 pub use files::Files;
+pub use given::StoredFiles;
 pub use home::{Home, HomeLock};
 pub use lifetime::{Watch, Watched, watcher};
 pub use load::{Loaded, find as find_config, load as load_config, load_groups};

@@ -26,7 +26,7 @@ use thon_core::orchestrator::{
 };
 use thon_core::port::PortRanges;
 use thon_core::proxy::{ProxyChange, ProxyStatus, RouteCheck, base_url};
-use thon_core::sandbox::{HOME, Health, InjectedFile, SandboxId};
+use thon_core::sandbox::{Health, SandboxId};
 use thon_core::shell::{Shell, ShellRequest};
 use thon_core::workspace::{Workspace, WorkspaceMode};
 use thon_docker::{
@@ -37,6 +37,7 @@ use thon_tls::{Provider, Tls, TlsSettings};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::Error;
+use crate::given::StoredFiles;
 use crate::home::{Home, HomeLock};
 use crate::setup::{
     EngineStart, EngineState, ImageBuild, ImageOptions, ImageReport, ImageState, Package,
@@ -66,11 +67,21 @@ impl Node {
     /// Chooses the adapters that `config` asks for and puts them together. Nothing is contacted,
     /// started or written.
     pub fn from_config(config: Config, home: Home) -> Result<Self, Error> {
-        Self::on_stream(config, home, EventStream::new(Arc::new(SystemClock)))
+        Self::with_files(config, home, &StoredFiles::default())
     }
 
-    /// As [`Self::from_config`], with a stream of events that others write to as well.
-    pub fn on_stream(config: Config, home: Home, events: EventStream) -> Result<Self, Error> {
+    /// As [`Self::from_config`], with the stored files that sandboxes are given.
+    pub fn with_files(config: Config, home: Home, files: &StoredFiles) -> Result<Self, Error> {
+        Self::on_stream(config, home, files, EventStream::new(Arc::new(SystemClock)))
+    }
+
+    /// As [`Self::with_files`], with a stream of events that others write to as well.
+    pub fn on_stream(
+        config: Config,
+        home: Home,
+        files: &StoredFiles,
+        events: EventStream,
+    ) -> Result<Self, Error> {
         let clock = Arc::new(SystemClock);
         let docker = Arc::new(
             DockerRuntime::connect(DockerSettings {
@@ -93,7 +104,7 @@ impl Node {
         let below = certificate_names(config.nginx.layout, &everyone, &public, coverage(&config));
         let proxy = Arc::new(NginxProxy::new(nginx_settings(&config, &home)));
         let certificates = Arc::new(Tls::new(tls_settings(&config, &home), clock));
-        let settings = node_settings(&config, public, names.clone())?;
+        let settings = node_settings(&config, files, public, names.clone())?;
         let names = names.with(below);
         let adapters = Adapters {
             runtime: docker.clone(),
@@ -481,6 +492,7 @@ fn firewall(config: &Config) -> Option<FirewallSettings> {
 
 fn node_settings(
     config: &Config,
+    files: &StoredFiles,
     host: String,
     names: CertificateNames,
 ) -> Result<NodeSettings, Error> {
@@ -514,7 +526,13 @@ fn node_settings(
         workspace: workspace_mode(config)?,
         secure: config.vscode.secure,
         environment: std::collections::BTreeMap::new(),
-        files: vscode_settings(config)?.into_iter().collect(),
+        files: files.vscode_settings(config)?.into_iter().collect(),
+        kilo: files.kilo(config)?,
+        emails: config
+            .groups
+            .users()
+            .filter_map(|(id, user)| Some((id, user.email.clone()?)))
+            .collect(),
         launch_concurrency: sandbox.launch_concurrency.on(cores()),
         ready_timeout: Duration::from_secs(sandbox.ready_timeout_seconds.into()),
         site,
@@ -534,17 +552,6 @@ pub(crate) fn workspace_mode(config: &Config) -> Result<WorkspaceMode, Error> {
     let absolute = std::path::absolute(dir)
         .map_err(|error| Error::input(format!("workspace.dir {}: {error}", dir.display())))?;
     Ok(WorkspaceMode::Bind(absolute))
-}
-
-/// The organizer's VS Code settings, where some are configured.
-fn vscode_settings(config: &Config) -> Result<Option<InjectedFile>, Error> {
-    let Some(path) = &config.vscode.settings_file else { return Ok(None) };
-    let contents = std::fs::read(path).map_err(|error| {
-        let shown = path.display();
-        Error::input(format!("vscode.settings_file {shown}: {error}; correct the path"))
-    })?;
-    let path = format!("{HOME}/.local/share/code-server/User/settings.json");
-    Ok(Some(InjectedFile { path, mode: 0o600, contents }))
 }
 
 fn nginx_settings(config: &Config, home: &Home) -> NginxSettings {

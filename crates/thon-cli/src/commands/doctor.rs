@@ -46,7 +46,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, context: &Context) -> Outcome {
     context.add_settings(&mut config);
     config.add_demo();
     let users = config.groups.user_count();
-    let node = Node::from_config(config, context.home()?)?;
+    let node = Node::with_files(config, context.home()?, &context.files())?;
     let file = loaded.path.as_deref();
     let mut mended = Vec::new();
     let mut findings = node.examine(file).await;

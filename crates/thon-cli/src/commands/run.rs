@@ -98,7 +98,7 @@ fn resolve(args: &RunArgs, context: &Context) -> Result<(Node, RunRequest), Comm
         recreate: args.recreate,
         ..RunRequest::default()
     };
-    Ok((Node::from_config(config, context.home()?)?, request))
+    Ok((Node::with_files(config, context.home()?, &context.files())?, request))
 }
 
 async fn dry_run(args: &RunArgs, node: &Node, request: &RunRequest, context: &Context) -> Outcome {

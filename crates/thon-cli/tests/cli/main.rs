@@ -44,6 +44,7 @@ mod faults;
 mod follow;
 mod fulldisk;
 mod fuzz;
+mod given;
 mod layouts;
 mod lifecycle;
 mod lifetime;

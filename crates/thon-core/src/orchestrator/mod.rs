@@ -41,6 +41,7 @@ use crate::endpoint::{NetworkMode, Port};
 use crate::event::{Event, EventStream};
 use crate::image::ImageRef;
 use crate::instance::InstanceState;
+use crate::kilo::KiloTemplate;
 use crate::layout::Coverage;
 use crate::limits::Limits;
 use crate::name::{GroupName, NodeName, UserId};
@@ -79,6 +80,10 @@ pub struct NodeSettings {
     pub environment: BTreeMap<String, String>,
     /// Files for all sandboxes.
     pub files: Vec<InjectedFile>,
+    /// Kilo Code's configuration for all sandboxes, with what is each user's own in it.
+    pub kilo: Option<KiloTemplate>,
+    /// The e-mail addresses of those who have one.
+    pub emails: BTreeMap<UserId, String>,
     /// How many sandboxes start at once.
     pub launch_concurrency: usize,
     /// How long a sandbox may take from its start to its first healthy answer.

@@ -169,6 +169,8 @@ impl Orchestrator {
         let settings = &self.settings;
         let password = seat.password.clone().filter(|_| settings.secure);
         let rules = settings.groups.get(&seat.user.group).copied().unwrap_or_default();
+        let email = settings.emails.get(&seat.user).map(String::as_str);
+        let kilo = settings.kilo.as_ref().map(|kilo| kilo.file(&seat.user, email));
         SandboxSpec {
             user: seat.user.clone(),
             image: settings.image.clone(),
@@ -181,7 +183,7 @@ impl Orchestrator {
             internet: rules.internet.unwrap_or(settings.internet),
             access: password.map_or(Access::Open, Access::Password),
             environment: settings.environment.clone(),
-            files: settings.files.clone(),
+            files: settings.files.iter().cloned().chain(kilo).collect(),
         }
     }
 }

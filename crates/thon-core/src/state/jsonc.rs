@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 /// Reads the text; the error names line and column and quotes nothing.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str(&plain(text)).map_err(|error| {
         let what = match error.classify() {
             serde_json::error::Category::Eof => "it ends too early",

@@ -9,7 +9,7 @@ mod change;
 mod config_file;
 mod diff;
 mod edit;
-mod jsonc;
+pub(crate) mod jsonc;
 mod people;
 mod reconcile;
 mod setting;

@@ -74,6 +74,8 @@ impl Room {
             secure: true,
             environment: BTreeMap::new(),
             files: Vec::new(),
+            kilo: None,
+            emails: BTreeMap::new(),
             launch_concurrency: 4,
             ready_timeout: Duration::from_mins(1),
             site: Some(SiteSettings {

@@ -18,6 +18,7 @@ use thon_core::state::{Editor, Snapshot, Wanted, complete, wanted};
 
 use super::Service;
 use crate::error::Error;
+use crate::given::StoredFiles;
 use crate::load;
 use crate::node::Node;
 
@@ -168,7 +169,8 @@ impl Service {
         config.add_demo();
         complete(&mut config, &inner.state.store().settings().await?);
         wanted.declare(&config.groups);
-        let node = Node::on_stream(config, inner.home.clone(), inner.events.clone())?;
+        let files = StoredFiles::read(&inner.state).await?;
+        let node = Node::on_stream(config, inner.home.clone(), &files, inner.events.clone())?;
         let vouching = Vouching::new(&node, before.as_ref().map(|site| &site.vouching))?;
         let site = Arc::new(Site { stored, wanted, file, node, vouching, key });
         *inner.site.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&site));
