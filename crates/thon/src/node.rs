@@ -16,6 +16,7 @@ use thon_core::certificate::{Certificate, CertificateNames};
 use thon_core::config::{Config, SslProvider, Subnet, WebUrl};
 use thon_core::event::{Event, EventStream};
 use thon_core::image::ImageRef;
+use thon_core::kilo::KiloTemplate;
 use thon_core::layout::{Coverage, certificate_names};
 use thon_core::lifecycle::Change;
 use thon_core::log::LogRequest;
@@ -527,7 +528,7 @@ fn node_settings(
         secure: config.vscode.secure,
         environment: std::collections::BTreeMap::new(),
         files: files.vscode_settings(config)?.into_iter().collect(),
-        kilo: files.kilo(config)?,
+        kilo: KiloTemplate::of(config, files.kilo(config)?),
         emails: config
             .groups
             .users()

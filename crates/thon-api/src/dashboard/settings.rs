@@ -312,6 +312,8 @@ struct Model {
 struct AiPage {
     lemonade: bool,
     server: String,
+    /// Whether it is there already, and sandboxes are led to it.
+    elsewhere: Option<String>,
     models: Vec<Model>,
     embedding: String,
     gateway: bool,
@@ -333,7 +335,12 @@ pub(super) async fn ai(visit: Visit) -> Result<Response, Oops> {
     };
     let page = AiPage {
         lemonade: lemonade.enabled,
-        server: format!("http://{}:{}", lemonade.host, lemonade.port),
+        server: if lemonade.url.is_empty() {
+            format!("http://{}:{}", lemonade.host, lemonade.port)
+        } else {
+            lemonade.url.clone()
+        },
+        elsewhere: Some(lemonade.url.clone()).filter(|url| lemonade.enabled && !url.is_empty()),
         models: lemonade.chat_models.iter().map(model).collect(),
         embedding: lemonade.embedding_model_name.clone(),
         gateway: gateway.enabled,

@@ -58,6 +58,26 @@ fn kilo_finds_what_thon_yaml_names_with_each_user_s_own_in_it() {
 }
 
 #[test]
+fn kilo_is_led_to_a_model_server_that_is_there_already() {
+    let groups = "alpha: [ada]";
+    let stage = Stage::new(groups);
+    let text = stage.config_text(groups);
+    stage.write_config(&format!(
+        "{text}lemonade:\n  enabled: true\n  url: http://192.0.2.7:13305/v1\n  api_key: hunter2-of-all\n  \
+         model_name: tiny\n  ctx_size_per_user: 8192\n  chat_models: []\n  \
+         embedding_model_name: small\n  embedding_dimensions: 64\nkilo:\n  chat_model: tiny\n"
+    ));
+    let ada = &stage.run()[0];
+    let config = resolved(ada.container());
+    assert_eq!(config["model"], "lemonade/tiny");
+    let provider = &config["provider"]["lemonade"];
+    assert_eq!(provider["options"]["baseURL"], "http://192.0.2.7:13305/v1");
+    assert_eq!(provider["models"]["tiny"]["limit"]["context"], 8192);
+    let indexing = &config["indexing"];
+    assert_eq!((&indexing["model"], &indexing["dimension"]), (&json!("small"), &json!(64)));
+}
+
+#[test]
 fn what_is_stored_over_the_api_is_in_the_sandboxes_that_are_made_then() {
     let stage = Stage::new("alpha: [ada]");
     let served = serve(&stage);

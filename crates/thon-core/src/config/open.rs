@@ -19,7 +19,8 @@ impl Config {
         // Behind a gateway the models' own port would be a way around its limits. One that listens on
         // the loopback only isn't reached from a sandbox anyway.
         let lemonade = &self.lemonade;
-        let direct = lemonade.enabled && !self.gateway.enabled && !is_loopback(&lemonade.host);
+        let own = lemonade.enabled && lemonade.url.is_empty();
+        let direct = own && !self.gateway.enabled && !is_loopback(&lemonade.host);
         if direct && !open.contains(&lemonade.port) {
             open.push(lemonade.port);
         }
@@ -50,6 +51,8 @@ mod tests {
         let models = "lemonade: {enabled: true, host: 0.0.0.0, port: 13305}";
         assert_eq!(open(models), Some(vec![13305]));
         assert_eq!(open("lemonade: {enabled: true}"), Some(vec![]));
+        let elsewhere = "lemonade: {enabled: true, host: 0.0.0.0, url: 'http://10.0.0.5:13305/v1'}";
+        assert_eq!(open(elsewhere), Some(vec![]), "nothing of this machine is used");
         let both = "lemonade: {enabled: true, host: 0.0.0.0}\ngateway: {enabled: true}";
         assert_eq!(open(both), Some(vec![]), "the gateway's limits have no way around them");
     }

@@ -21,6 +21,11 @@ section! {
     pub struct LemonadeConfig {
         /// Set up and use a model server on this machine.
         pub enabled: bool = false;
+        /// A model server that is there already, Lemonade or any other that speaks OpenAI's API, with
+        /// the path of that, such as `http://10.0.0.5:13305/v1`: nothing is set up then. Empty for one
+        /// on this machine.
+        pub url: String = String::new(), env Env::PATH,
+            must "an address such as http://10.0.0.5:13305/v1, or nothing" |text| text.is_empty() || is_url(text);
         /// The address that it listens on.
         pub host: String = "127.0.0.1".to_owned(), env Env::PATH.always(),
             must "an address or host name such as 127.0.0.1" |text| is_host(text);

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use super::choices::{Layout, SslProvider};
 use super::error::{Problem, Severity};
 use super::schema::Config;
+use super::types::is_loopback;
 use crate::endpoint::{NetworkMode, Port};
 use crate::roster::Roster;
 
@@ -76,7 +77,7 @@ impl Config {
     /// What is read and kept, and does nothing in this version.
     fn check_not_yet(&self, findings: &mut Findings) {
         let sections = [
-            ("lemonade.enabled", self.lemonade.enabled),
+            ("lemonade.enabled", self.lemonade.enabled && self.lemonade.url.is_empty()),
             ("gateway.enabled", self.gateway.enabled),
             ("langfuse.enabled", self.langfuse.enabled),
         ];
@@ -85,6 +86,30 @@ impl Config {
                 key,
                 "this version reads and keeps it, and does nothing with it yet",
                 "leave it for a later version, or set it to false",
+            );
+        }
+    }
+
+    /// A model server that is there already has to be one that sandboxes reach.
+    fn check_model_server(&self, findings: &mut Findings) {
+        let lemonade = &self.lemonade;
+        let Some((_, rest)) = lemonade.url.split_once("://") else { return };
+        if !lemonade.enabled {
+            findings.warning(
+                "lemonade.url",
+                "nobody is told of it",
+                "set lemonade.enabled to true, or remove it",
+            );
+        }
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if is_loopback(host) && self.sandbox.network_mode == NetworkMode::Bridge {
+            findings.error(
+                "lemonade.url",
+                format!("{host} is each sandbox itself"),
+                "use an address of this machine that the server listens on, and put its port into \
+                 sandbox.host_services",
             );
         }
     }
@@ -186,7 +211,7 @@ impl Config {
             listeners.push(("nginx.http_port", self.nginx.http_port));
             listeners.extend(self.dashboard.tls_port.map(|port| ("dashboard.tls_port", port)));
         }
-        if self.lemonade.enabled {
+        if self.lemonade.enabled && self.lemonade.url.is_empty() {
             listeners.push(("lemonade.port", self.lemonade.port));
         }
         listeners
@@ -287,8 +312,8 @@ impl Config {
                 "set lemonade.enabled: true, or gateway.admin_key for a gateway that is set up elsewhere",
             );
         }
-        if self.lemonade.enabled && !self.lemonade.generate_keys && self.lemonade.api_key.is_empty()
-        {
+        let own = self.lemonade.enabled && self.lemonade.url.is_empty();
+        if own && !self.lemonade.generate_keys && self.lemonade.api_key.is_empty() {
             findings.warning(
                 "lemonade.api_key",
                 "whoever reaches the model server can use it",
@@ -304,6 +329,7 @@ impl Config {
                 "set langfuse.public_key and langfuse.secret_key (LANGFUSE_SECRET_KEY), or switch it off",
             );
         }
+        self.check_model_server(findings);
         let models = self.lemonade.chat_models.iter().map(|model| model.name.as_str());
         check_twice("lemonade.chat_models", models, findings);
         let limits = self.gateway.model_concurrency.iter().map(|limit| limit.model.as_str());
@@ -365,6 +391,8 @@ mod tests {
                 "sandbox: {network_mode: host}\ngroups: {a: {internet: false, users: [x]}}",
                 "groups.a.internet",
             ),
+            ("lemonade: {enabled: true, url: 'http://localhost:13305/v1'}", "lemonade.url"),
+            ("lemonade: {enabled: true, url: 'http://[::1]:13305/v1'}", "lemonade.url"),
             ("gateway: {enabled: true}", "gateway.enabled"),
             ("langfuse: {enabled: true, public_key: pk}", "langfuse.enabled"),
             ("auth: {enabled: true}", "auth.enabled"),
