@@ -8,7 +8,7 @@ use thirtyfour::prelude::*;
 
 use crate::chromium::Browser;
 use crate::desk::Serving;
-use crate::support::{docker, until};
+use crate::support::{Served, docker, until};
 use crate::venue::Venue;
 
 const ID: &str = "thon at the venue";
@@ -123,6 +123,13 @@ async fn people_sign_in_with_the_accounts_that_they_have() {
     ada.element("tr[data-key='alpha_bob']").await;
     let cookie = ada.driver.get_named_cookie("__Host-thon-session").await.unwrap();
     assert_eq!((cookie.secure, cookie.http_only), (Some(true), Some(true)));
+    // Whoever read it on the way has nothing: without TLS it is none, whatever it is called.
+    let host = venue.machine.node_address().to_string();
+    for name in ["thon-session", "__Host-thon-session"] {
+        let stolen = format!("cookie: {name}={}\r\n", cookie.value);
+        let me = Served::ask(&host, venue.node.ports.web, "GET", "/api/auth/me", &stolen);
+        assert_eq!(me.expect(200).json()["authenticated"], false, "{name}");
+    }
     ada.to_page("/settings").await;
     ada.looked_at("settings-with-accounts").await;
     assert!(ada.shown("#sessions").await.contains("ada@example.org"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::desk::{Desk, has, mode};
 use crate::fakedocker::FakeDocker;
 use crate::machine::Machine;
-use crate::support::{Output, docker};
+use crate::support::{Output, docker, until};
 use crate::walls::{bridge, tear_down};
 
 const TWO: &str = "alpha: [ada, bob]";
@@ -135,7 +135,8 @@ fn a_port_that_another_program_has_is_found_with_the_program() {
     let us = format!("(process {})", std::process::id());
     for (port, key) in ports.into_iter().zip(["nginx.https_port", "nginx.http_port"]) {
         for address in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
-            let taken = TcpListener::bind((address, port)).unwrap();
+            // A program that another test starts has the one before until it has begun.
+            let taken = until("the port", || TcpListener::bind((address, port)).ok());
             let number = port.to_string();
             problem(&machine, "THON-PORT-01", &["is in use by", &number, &us, key]);
             drop(taken);
