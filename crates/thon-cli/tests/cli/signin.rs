@@ -272,6 +272,16 @@ fn a_role_is_what_the_list_says_now() {
     let ada = event.sign_in("oidc", Person::new(3, "ada"));
     let overview = event.ask("GET", "/", &ada.headers()).expect(200);
     has(&overview.body, &["nobody could come in as admin"]);
+    // One that an editor has emptied is none, until it is written.
+    event.desk.file("thon.yaml", "");
+    has(&event.ask("GET", "/", &ada.headers()).expect(200).body, &["it is empty"]);
+    event.ask("GET", "/api/users", "").expect(401);
+    std::fs::remove_file(event.desk.work().join("thon.yaml")).unwrap();
+    has(&event.ask("GET", "/", &ada.headers()).expect(200).body, &["it is gone"]);
+    event.desk.file("thon.yaml", "\n");
+    has(&event.ask("GET", "/", &ada.headers()).expect(200).body, &["it is empty"]);
+    event.ask("GET", "/api/users", "").expect(401);
+    write("    - {role: viewer, domain: viewers.example}");
     has(&event.desk.thon(&["auth", "status"]).ok().stderr, &["nobody could come in as admin"]);
 }
 

@@ -83,6 +83,17 @@ struct Key {
     generation: u64,
 }
 
+impl Key {
+    /// How there is nothing to read, if so.
+    fn is_silent(&self) -> Option<&'static str> {
+        match &self.text {
+            None => Some("it is gone"),
+            Some(text) if text.trim_ascii().is_empty() => Some("it is empty"),
+            Some(_) => None,
+        }
+    }
+}
+
 impl Site {
     /// The node of the present configuration, its roster being everyone who is wanted.
     #[must_use]
@@ -155,8 +166,15 @@ impl Service {
             return Ok(Arc::clone(site));
         }
         let same_text = before.as_ref().filter(|site| site.key.text == key.text);
+        // Editors empty a file before they write it, or put another one into its place: what is between
+        // is nobody's word, and would let everyone go.
+        let was_there = before.as_ref().filter(|site| site.file.path.is_some());
+        let between = was_there.and_then(|site| Some((site, key.is_silent()?)));
         let file = match (same_text, self.read_file().await, before.as_ref()) {
             (Some(before), ..) => before.file.clone(),
+            _ if let Some((before, how)) = between => {
+                File { problem: Some(how.to_owned()), ..before.file.clone() }
+            }
             (None, Ok(file), _) => file,
             (None, Err(error), Some(before)) if error.is_bad_input() => {
                 File { problem: Some(error.to_string()), ..before.file.clone() }
