@@ -35,7 +35,7 @@ pub use thon_tls as tls;
 pub use thon_docker::{FirewallState, Gap, Wall};
 
 pub use access::{
-    Access, CameBack, LogIn, LoggedIn, SignIn, SignInBegun, csrf, csrf_fits, sign_in_cookie,
+    Access, CameBack, LogIn, LoggedIn, SignIn, SignInBegun, Which, csrf, csrf_fits, sign_in_cookie,
 };
 pub use error::Error;
 pub use file::write_private;

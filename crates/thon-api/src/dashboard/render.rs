@@ -41,6 +41,7 @@ static TEMPLATES: LazyLock<Result<Environment<'static>, String>> = LazyLock::new
         "group.html",
         "groups.html",
         "handout.html",
+        "head.html",
         "instances.html",
         "ai.html",
         "login.html",

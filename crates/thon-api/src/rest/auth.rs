@@ -12,13 +12,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
-use thon::core::access::{
-    ACCOUNT_LONGEST, Account, Holder, ProviderKind, SIGN_IN_LONGEST, Session,
-};
+use thon::core::access::{ACCOUNT_LONGEST, Account, ProviderKind, SIGN_IN_LONGEST, Session};
 use thon::core::config::WebUrl;
 use thon::core::name::UserId;
 use thon::core::secret::Secret;
-use thon::{CameBack, SignIn, Site, sign_in_cookie};
+use thon::{CameBack, SignIn, Site, Which, sign_in_cookie};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -506,7 +504,7 @@ struct Whose {
 #[derive(Debug, Serialize, ToSchema)]
 struct Ended {
     /// How many.
-    ended: usize,
+    ended: u64,
 }
 
 /// Ends all sessions but the one of whoever asks, or those of one account.
@@ -518,18 +516,8 @@ async fn revoke_others(
     State(app): State<App>,
     Params(Whose { account }): Params<Whose>,
 ) -> Result<Json<Ended>, Problem> {
-    let access = app.service.state().access();
-    let theirs = |holder: &Holder| match &account {
-        Some(wanted) => holder.account().is_some_and(|account| account.id() == *wanted),
-        None => true,
-    };
-    let mut ended = 0;
-    for session in access.sessions().await? {
-        let spared = account.is_none() && own(&who) == Some(session.number);
-        if theirs(&session.holder) && !spared {
-            ended += usize::from(access.revoke_session(&who.actor, session.number).await?);
-        }
-    }
+    let which = account.as_deref().map_or(Which::AllBut(own(&who)), Which::Account);
+    let ended = app.service.state().access().revoke_sessions(&who.actor, which).await?;
     Ok(Json(Ended { ended }))
 }
 

@@ -12,14 +12,14 @@ use serde::{Deserialize, Serialize};
 use thon::core::access::Permission;
 use thon::core::instance::InstanceState;
 use thon::core::name::UserId;
-use thon::core::operation::{Task, TaskKind};
+use thon::core::operation::TaskKind;
 use thon::core::roster::Roster;
 use thon::core::state::InstanceHistory;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::operations::{accept, accept_task, accepted};
+use super::operations::{accept, accepted};
 use super::view::{Instance, State as Shown, Work, timestamp};
 use crate::app::App;
 use crate::guard::{Administrator, Anyone, Operator, Reader, Who};
@@ -285,19 +285,10 @@ async fn restart(
     InPath(id): InPath<String>,
 ) -> Result<Response, Problem> {
     let user = theirs(&who, Permission::Operate, &id)?;
-    let task = Task::new(TaskKind::Restart, vec![user]);
     if who.permits(Permission::Operate) {
-        return accept_task(&app, &who, task).await;
+        return accept(&app, &who, TaskKind::Restart, vec![user]).await;
     }
-    // What an organizer paused or stopped is theirs to start again.
-    let room = seen(&app)?;
-    let state = room.instance(&task.users[0]).map(|view| view.state);
-    if !matches!(state, Some(InstanceState::Running | InstanceState::Failed)) {
-        let detail = "the instance doesn't run, and an organizer starts it";
-        return Err(Problem::new(Code::Conflict, detail).hint("ask one of them"));
-    }
-    // Nobody fills the queue with their own instance.
-    Ok(accepted(&app.service.begin_once(&who.actor, task).await?))
+    Ok(accepted(&app.service.restart_own(&who.actor, user).await?))
 }
 
 macro_rules! bulk {

@@ -115,16 +115,10 @@ async fn show(
         let detail = format!("{wait} is not allowed: 0 to {LONGEST_WAIT}");
         return Err(Problem::input("wait", detail));
     }
-    let own = |operation: &Operation| {
-        let users = &operation.task.users;
-        !users.is_empty() && users.iter().all(|user| who.permits_with(Permission::See, user))
-    };
-    if !who.permits(Permission::See) && !find(&app, id).await.is_ok_and(|found| own(&found)) {
+    let theirs = |found: Operation| who.standing.permits_each(Permission::See, &found.task.users);
+    if !who.permits(Permission::See) && !find(&app, id).await.is_ok_and(theirs) {
         // Whether there is one of that number is nobody else's business.
-        return Err(who
-            .needs(Permission::See)
-            .err()
-            .unwrap_or_else(|| Problem::missing("operation")));
+        who.needs(Permission::See)?;
     }
     // Heard from before the first look on, so that no end is missed.
     let mut events = app.service.events().subscribe();

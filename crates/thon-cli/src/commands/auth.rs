@@ -6,9 +6,11 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use thon::State;
-use thon::core::access::{Account, Challenge, IdentityProvider, ProviderKind, Session};
+use thon::core::access::{
+    ACCOUNT_ID, Account, Challenge, IdentityProvider, ProviderKind, Session, account_provider,
+};
 use thon::core::config::AuthConfig;
+use thon::{State, Which};
 
 use super::Outcome;
 use super::status::timestamp;
@@ -235,19 +237,16 @@ async fn revoke(args: &RevokeArgs, context: &Context) -> Outcome {
 /// Ends those that are meant; one that isn't there is refused before any is ended.
 async fn end(state: &State, args: &RevokeArgs) -> Result<u64, CommandFailure> {
     let access = state.access();
-    let lasting = access.sessions().await?;
     if let Some(account) = &args.account {
-        let known = account.split_once(':').is_some_and(|(provider, number)| {
-            provider.parse::<ProviderKind>().is_ok() && !number.is_empty()
-        });
-        if !known {
+        if account_provider(account).is_none() {
             return Err(CommandFailure::input(format!(
-                "--account {}: an account is <provider>:<number>, such as github:583231; `thon auth \
-                 sessions` shows it",
+                "--account {}: an account is {ACCOUNT_ID}; `thon auth sessions` shows it",
                 thon::core::name::quoted(account)
             )));
         }
+        return Ok(access.revoke_sessions(state.actor(), Which::Account(account)).await?);
     }
+    let lasting = access.sessions().await?;
     if let Some(stranger) =
         args.numbers.iter().find(|number| lasting.iter().all(|one| one.number != **number))
     {
@@ -255,15 +254,7 @@ async fn end(state: &State, args: &RevokeArgs) -> Result<u64, CommandFailure> {
             "there is no session {stranger}; `thon auth sessions` shows which there are"
         )));
     }
-    let is_meant = |session: &Session| match &args.account {
-        Some(wanted) => session.holder.account().is_some_and(|account| account.id() == *wanted),
-        None => args.numbers.contains(&session.number),
-    };
-    let mut ended = 0;
-    for session in lasting.iter().filter(|session| is_meant(session)) {
-        ended += u64::from(access.revoke_session(state.actor(), session.number).await?);
-    }
-    Ok(ended)
+    Ok(access.revoke_sessions(state.actor(), Which::Numbers(&args.numbers)).await?)
 }
 
 /// Logs every browser out.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Scope;
 use crate::config::{AllowRule, Config, ProviderKind, Role};
+use crate::instance::InstanceState;
 use crate::name::UserId;
 use crate::roster::Roster;
 
@@ -156,6 +157,27 @@ fn line(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+/// What an account's id looks like.
+pub const ACCOUNT_ID: &str = "<provider>:<number>, such as github:583231";
+
+/// Who vouches for the account of an id, if it can be one.
+#[must_use]
+pub fn account_provider(id: &str) -> Option<ProviderKind> {
+    let (provider, number) = id.split_once(':')?;
+    let provider: ProviderKind = provider.parse().ok()?;
+    // GitHub and GitLab count; what others call somebody is theirs to choose.
+    let counts = matches!(provider, ProviderKind::Github | ProviderKind::Gitlab);
+    let fits = !counts || number.bytes().all(|byte| byte.is_ascii_digit());
+    (fits && !number.is_empty()).then_some(provider)
+}
+
+/// Whether somebody may restart an instance in this state because it is theirs: what an organizer
+/// paused or stopped is an organizer's to start again.
+#[must_use]
+pub const fn restarts_own(state: InstanceState) -> bool {
+    matches!(state, InstanceState::Running | InstanceState::Failed)
+}
+
 /// As what somebody is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
@@ -177,6 +199,13 @@ impl Standing {
     pub fn permits(&self, permission: Permission, user: &UserId) -> bool {
         let own = permission != Permission::Administer && self.users.contains(user);
         own || self.role.permits(permission)
+    }
+
+    /// Whether they may do it with what is these users' alone; with what is nobody's only by their role.
+    #[must_use]
+    pub fn permits_each(&self, permission: Permission, users: &[UserId]) -> bool {
+        let each = !users.is_empty() && users.iter().all(|user| self.permits(permission, user));
+        each || self.role.permits(permission)
     }
 }
 
@@ -283,7 +312,7 @@ impl AllowRule {
     /// Of which provider alone the accounts are that it can be about; nothing where of each.
     #[must_use]
     pub fn of_provider(&self) -> Option<ProviderKind> {
-        let named = self.account.split_once(':').and_then(|(provider, _)| provider.parse().ok());
+        let named = account_provider(&self.account);
         let claims = (!self.claim.is_empty()).then_some(ProviderKind::Oidc);
         self.provider.or(named).or(claims)
     }
@@ -442,12 +471,32 @@ mod tests {
         assert!(found.permits(Permission::See, &bob) && found.permits(Permission::Operate, &bob));
         assert!(!found.permits(Permission::Administer, &bob));
         assert!(!found.permits(Permission::See, &ada) && !found.role.permits(Permission::See));
+        assert!(found.permits_each(Permission::See, std::slice::from_ref(&bob)));
+        assert!(!found.permits_each(Permission::See, &[ada, bob.clone()]));
+        assert!(!found.permits_each(Permission::See, &[]), "what is nobody's isn't theirs");
         let gone = "{role: participant, provider: github, login: ada-l, user: alpha/gone}";
         let alone = self::ada().with_verified_email(None);
         assert_eq!(judged(gone, &alone), Err(Unlisted::UserGone));
         let stranger = self::ada().with_verified_email(Some("eve@example.org"));
         let all = "{role: participant, domain: example.org}";
         assert_eq!(judged(all, &stranger), Err(Unlisted::NotInRoster));
+    }
+
+    #[test]
+    fn what_an_organizer_paused_or_stopped_stays_so() {
+        use InstanceState::{Failed, Paused, Pausing, Pending, Running, Stopping, Terminated};
+        assert!([Running, Failed].into_iter().all(restarts_own));
+        let not = [Paused, Pausing, Pending, Stopping, Terminated];
+        assert!(!not.into_iter().any(restarts_own));
+    }
+
+    #[test]
+    fn an_account_has_a_number_of_its_provider() {
+        assert_eq!(account_provider("github:583231"), Some(ProviderKind::Github));
+        assert_eq!(account_provider("oidc:a:b"), Some(ProviderKind::Oidc));
+        for odd in ["", "ada", "github:", "github:ada", "google:1", ":1"] {
+            assert_eq!(account_provider(odd), None, "{odd}");
+        }
     }
 
     #[test]

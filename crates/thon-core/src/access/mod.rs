@@ -22,7 +22,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::{ProviderKind, Role};
-pub use account::{Account, Permission, Standing, Unlisted, claims_of_interest, standing};
+pub use account::{
+    ACCOUNT_ID, Account, Permission, Standing, Unlisted, account_provider, claims_of_interest,
+    restarts_own, standing,
+};
 pub use encode::{base64url, hexadecimal, same};
 pub use origin::{Asked, Doors, Foreign};
 pub use pace::Pace;

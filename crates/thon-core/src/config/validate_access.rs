@@ -9,6 +9,7 @@ use super::schema::Config;
 use super::schema_access::{AllowRule, AuthConfig};
 use super::types::is_loopback;
 use super::validate::Findings;
+use crate::access::{ACCOUNT_ID, account_provider};
 use crate::secret::Secret;
 
 /// The shortest secret that anything is sealed with, in characters: 32 of them, even from a small
@@ -235,18 +236,13 @@ fn check_rule(rule: &AllowRule, key: &str, findings: &mut Findings) {
         );
     }
     if !rule.account.is_empty() {
-        let known = rule.account.split_once(':').and_then(|(name, number)| {
-            let vouches: Option<ProviderKind> = name.parse().ok();
-            let numbered = matches!(vouches, Some(ProviderKind::Github | ProviderKind::Gitlab));
-            let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-            vouches.filter(|_| !number.is_empty() && (digits || !numbered))
-        });
+        let known = account_provider(&rule.account);
         if known.is_none() || provider.is_some_and(|provider| Some(provider) != known) {
             let shown = crate::name::quoted(&rule.account);
             error(
                 "account",
-                &format!("{shown} is not <provider>:<number>"),
-                "such as github:583231; `thon auth sessions` shows it",
+                &format!("{shown} is not {ACCOUNT_ID}"),
+                "`thon auth sessions` shows it",
             );
         }
     }

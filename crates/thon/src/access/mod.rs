@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use thon_core::access::{Pace, Throttle, hexadecimal};
 use thon_core::adapter::Clock;
 
-pub use sessions::{LogIn, LoggedIn, csrf, csrf_fits};
+pub use sessions::{LogIn, LoggedIn, Which, csrf, csrf_fits};
 pub use sign_in::{CameBack, SignIn, SignInBegun, sign_in_cookie};
 
 use crate::error::Error;

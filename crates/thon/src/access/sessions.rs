@@ -44,6 +44,27 @@ pub struct LoggedIn {
     pub session: Session,
 }
 
+/// Which sessions are meant.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Those of these numbers.
+    Numbers(&'a [u64]),
+    /// Those of the account with this id.
+    Account(&'a str),
+    /// All but the one of this number.
+    AllBut(Option<u64>),
+}
+
+impl Which<'_> {
+    fn means(self, session: &Session) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.contains(&session.number),
+            Self::Account(id) => session.holder.account().is_some_and(|one| one.id() == id),
+            Self::AllBut(number) => number != Some(session.number),
+        }
+    }
+}
+
 /// What a page of this session has to send along with every change. It is made of the session's id
 /// and can't be told from anything that is stored.
 #[must_use]
@@ -146,6 +167,15 @@ impl Access<'_> {
     pub async fn revoke_session(self, actor: &Actor, number: u64) -> Result<bool, Error> {
         let store = self.state.session_store();
         Ok(store.end_session(actor, number, Ending::Revoked).await?)
+    }
+
+    /// Takes away those that last and are meant; returns how many there were.
+    pub async fn revoke_sessions(self, actor: &Actor, which: Which<'_>) -> Result<u64, Error> {
+        let mut ended = 0;
+        for session in self.sessions().await?.iter().filter(|session| which.means(session)) {
+            ended += u64::from(self.revoke_session(actor, session.number).await?);
+        }
+        Ok(ended)
     }
 
     /// Ends a session whose account is on no list any more.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use thon_core::access::restarts_own;
 use thon_core::adapter::{Failure, FailureKind};
 use thon_core::event::Event;
 use thon_core::name::UserId;
@@ -37,8 +38,20 @@ impl Service {
         Ok(operation)
     }
 
-    /// The same; where the same task waits already or is being done, that one.
-    pub async fn begin_once(&self, actor: &Actor, task: Task) -> Result<Operation, Error> {
+    /// Restarts the instance of somebody who asks because it is theirs, if they may; where that waits
+    /// already or is being done, that: nobody fills the queue with their own instance.
+    pub async fn restart_own(&self, actor: &Actor, user: UserId) -> Result<Operation, Error> {
+        let tried = format!("restarting {user}");
+        let room = self.room();
+        if let Some(why) = &room.failure {
+            let advice = "`thon doctor` finds the reason";
+            return Err(Failure::new(FailureKind::Unreachable, tried, why, advice).into());
+        }
+        if !room.instance(&user).is_some_and(|view| restarts_own(view.state)) {
+            let cause = "it doesn't run, and an organizer starts it";
+            return Err(Failure::new(FailureKind::Conflict, tried, cause, "ask one of them").into());
+        }
+        let task = Task::new(TaskKind::Restart, vec![user]);
         // Of two who ask at once the second finds what the first one asked for.
         let _turn = self.inner.once.lock().await;
         let mut unfinished = self.inner.state.operations().unfinished().await?.into_iter();
